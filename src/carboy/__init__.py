@@ -1,0 +1,1 @@
+"""Carboy: SQLAlchemy models, or an existing database, in; a production REST API out."""
