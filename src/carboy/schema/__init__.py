@@ -1,0 +1,24 @@
+"""Mapped classes, tables or a reflected database, to frozen values that every stage reads."""
+
+from .build import Registration, SchemaError, build_schema, default_name, subject_of
+from .model import Field, Relation, Resource, Schema, Validate
+from .types import FieldType, Kind, field_type
+from .values import from_json, from_text
+
+__all__ = [
+    "Field",
+    "FieldType",
+    "Kind",
+    "Registration",
+    "Relation",
+    "Resource",
+    "Schema",
+    "SchemaError",
+    "Validate",
+    "build_schema",
+    "default_name",
+    "field_type",
+    "from_json",
+    "from_text",
+    "subject_of",
+]

@@ -1,0 +1,226 @@
+"""A read plan: the request with its names bound to the schema and its values taken out.
+
+Plans are compared by value, so that one compiled statement serves every request of the same
+shape; the values travel beside the plan, and a ``Slot`` says where one of them goes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..schema import Field, FieldType, Kind, Relation, Resource
+
+
+class Slot(Struct, frozen=True):
+    """The place of value number ``index``, bound as ``field``'s column type, or as ``kind``."""
+
+    index: int
+    kind: Kind
+    field: Field | None = None
+
+
+class FieldValue(Struct, frozen=True):
+    """A column, or a place inside a JSON column."""
+
+    field: Field
+    steps: tuple[str | int, ...] = ()
+    as_text: bool = False
+
+    @property
+    def type(self) -> FieldType:
+        """What it holds."""
+        if not self.steps:
+            return self.field.type
+        return TEXT_TYPE if self.as_text else JSON_TYPE
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it can be NULL."""
+        return self.field.nullable or bool(self.steps)
+
+
+class RelatedValue(Struct, frozen=True):
+    """A value of the row that a to-one relation points at."""
+
+    relation: Relation
+    resource: Resource
+    value: FieldValue | RelatedValue
+
+    @property
+    def type(self) -> FieldType:
+        """What it holds."""
+        return self.value.type
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it can be NULL: the related row may be missing."""
+        return True
+
+
+class Rank(Struct, frozen=True):
+    """How well a row matches the search."""
+
+    search: Search
+
+    @property
+    def type(self) -> FieldType:
+        """A number."""
+        return FLOAT_TYPE
+
+    @property
+    def nullable(self) -> bool:
+        """Never."""
+        return False
+
+
+class OutputValue(Struct, frozen=True):
+    """What a grouped select puts out as its ``index``-th value."""
+
+    index: int
+
+
+TEXT_TYPE = FieldType(Kind.TEXT)
+JSON_TYPE = FieldType(Kind.JSON)
+FLOAT_TYPE = FieldType(Kind.FLOAT)
+INTEGER_TYPE = FieldType(Kind.INTEGER)
+
+Value: TypeAlias = FieldValue | RelatedValue | Rank
+
+
+class Compare(Struct, frozen=True):
+    """``value op slot``; op is eq, neq, gt, gte, lt, lte, isdistinct, like or ilike."""
+
+    op: str
+    value: Value
+    slot: Slot
+
+
+class Member(Struct, frozen=True):
+    """``value IN (slots)``; no slots match nothing."""
+
+    value: FieldValue
+    slots: tuple[Slot, ...]
+
+
+class Is(Struct, frozen=True):
+    """``value IS NULL``, ``IS TRUE``, ``IS FALSE``."""
+
+    value: Value
+    what: Literal["null", "true", "false"]
+
+
+class Contains(Struct, frozen=True):
+    """``cs``, ``cd`` and ``ov`` on JSON, arrays and ranges."""
+
+    op: str
+    value: FieldValue
+    slot: Slot
+
+
+class FullText(Struct, frozen=True):
+    """``fts``, ``plfts``, ``phfts`` and ``wfts``, in a text search configuration."""
+
+    op: str
+    value: FieldValue
+    slot: Slot
+    config: str
+
+
+class Search(Struct, frozen=True):
+    """``q=``: every word is somewhere in the fields that the resource declares."""
+
+    resource: Resource
+    words: tuple[Slot, ...]
+    config: str
+
+
+class Exists(Struct, frozen=True):
+    """There is a related row for which ``where`` holds."""
+
+    relation: Relation
+    resource: Resource
+    where: Predicate | None
+
+
+class Every(Struct, frozen=True):
+    """All of them; without any, true."""
+
+    parts: tuple[Predicate, ...]
+
+
+class Some(Struct, frozen=True):
+    """At least one of them; without any, false."""
+
+    parts: tuple[Predicate, ...]
+
+
+class Not(Struct, frozen=True):
+    """The opposite, in SQL's logic of three values."""
+
+    part: Predicate
+
+
+Predicate: TypeAlias = (
+    Compare | Member | Is | Contains | FullText | Search | Exists | Every | Some | Not
+)
+
+
+class Sort(Struct, frozen=True):
+    """One term of an order, with the place of NULLs made explicit."""
+
+    value: Value | OutputValue
+    descending: bool = False
+    nulls_first: bool = False
+
+
+class Output(Struct, frozen=True):
+    """One key of the JSON object. ``value`` is None in ``count()``.
+
+    ``given`` keys came from the client, the others from the schema.
+    """
+
+    key: str
+    value: FieldValue | None
+    aggregate: str | None = None
+    given: bool = False
+
+
+class Embed(Struct, frozen=True):
+    """A related row or rows under one key, or spread into the parent's keys."""
+
+    key: str
+    relation: Relation
+    node: Node
+    spread: bool = False
+    given: bool = False
+
+
+class Node(Struct, frozen=True):
+    """One resource's part of the answer: which rows, in which order, and what each puts out."""
+
+    resource: Resource
+    outputs: tuple[Output | Embed, ...]
+    where: Predicate | None = None
+    order: tuple[Sort, ...] = ()
+    limit: Slot | None = None
+    offset: Slot | None = None
+    grouped: bool = False
+
+
+class ReadPlan(Struct, frozen=True):
+    """A whole read.
+
+    Item plans (no ``shown``) answer one row and its version, or none. List plans fetch one row
+    more than the ``shown`` ones, to know whether more follow, and with ``cursor`` answer the
+    order's values in the last row shown. ``after`` limits the rows, but not the count of all that
+    match, which ``counted`` asks for; an estimate counts exactly up to ``estimate_above``.
+    """
+
+    root: Node
+    shown: Slot | None = None
+    after: Predicate | None = None
+    cursor: bool = False
+    counted: Literal["exact", "planned", "estimated"] | None = None
+    estimate_above: int = 0

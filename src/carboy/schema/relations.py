@@ -1,0 +1,183 @@
+"""Relations between resources: from mapped relationships, and from foreign keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations, permutations
+
+import sqlalchemy as sa
+from sqlalchemy import Column, ForeignKeyConstraint, Table
+from sqlalchemy.orm import RelationshipDirection, remote
+from sqlalchemy.sql import visitors
+
+from .model import Relation, Resource
+
+
+def mapped_relations(resource: Resource, resources: Iterable[Resource]) -> Iterator[Relation]:
+    """One relation for each relationship of the mapped class."""
+    if resource.mapper is None:
+        return
+    for prop in resource.mapper.relationships:
+        target = _resource_of_mapper(prop.mapper, resources)
+        if target is None:
+            continue
+        yield Relation(
+            name=prop.key,
+            target=target.name,
+            many=prop.direction is not RelationshipDirection.MANYTOONE and bool(prop.uselist),
+            condition=prop.primaryjoin,
+            local=tuple(_columns_of(prop.primaryjoin, resource)),
+            link=prop.secondary,
+            link_condition=prop.secondaryjoin,
+            hints=tuple(sorted({c.name for pair in prop.local_remote_pairs or () for c in pair})),
+            attribute=prop.key,
+            view_only=bool(prop.viewonly),
+        )
+
+
+def foreign_key_relations(resource: Resource, resources: Iterable[Resource]) -> Iterator[Relation]:
+    """Relations by the target's name or the key's column: to one, to many, and through links."""
+    table = resource.source
+    if not isinstance(table, Table):
+        return
+    targets = [r for r in _primary(resources) if isinstance(r.source, Table)]
+    for constraint in _constraints(table):
+        for target in (t for t in targets if t.source is constraint.referred_table):
+            yield from _to_one(constraint, target, self_reference=target.source is table)
+    for target in targets:
+        for constraint in _constraints(target.source):
+            if constraint.referred_table is table:
+                yield _to_many(constraint, target)
+    for link in _link_tables(table):
+        yield from _through(link, table, targets)
+
+
+def _primary(resources: Iterable[Resource]) -> list[Resource]:
+    """One resource a table: the first that is exposed, else the first."""
+    chosen: dict[object, Resource] = {}
+    for resource in resources:
+        known = chosen.get(resource.source)
+        if known is None or (resource.exposed and not known.exposed):
+            chosen[resource.source] = resource
+    return list(chosen.values())
+
+
+def _resource_of_mapper(mapper: object, resources: Iterable[Resource]) -> Resource | None:
+    found = [r for r in resources if r.mapper is mapper]
+    return next((r for r in found if r.exposed), found[0] if found else None)
+
+
+def _constraints(source: object) -> list[ForeignKeyConstraint]:
+    if not isinstance(source, Table):
+        return []
+    named = sorted(source.foreign_key_constraints, key=lambda c: c.column_keys)
+    return [c for c in named if _resolves(c)]
+
+
+def _resolves(constraint: ForeignKeyConstraint) -> bool:
+    """Whether the referred table is known: a reflected part of a database may lack it."""
+    try:
+        return constraint.referred_table is not None
+    except sa.exc.NoReferenceError:
+        return False
+
+
+def _pairs(constraint: ForeignKeyConstraint) -> list[tuple[Column[object], Column[object]]]:
+    return [(element.parent, element.column) for element in constraint.elements]
+
+
+def _hints(constraint: ForeignKeyConstraint, *more: str) -> tuple[str, ...]:
+    names = [element.parent.name for element in constraint.elements]
+    if isinstance(constraint.name, str):
+        names.append(constraint.name)
+    return (*names, *more)
+
+
+def _stem(column: str) -> str:
+    """``author_id`` and ``AuthorId`` point at an author."""
+    for suffix in ("_id", "Id", "_ID", "ID"):
+        if column.endswith(suffix) and len(column) > len(suffix):
+            return column[: -len(suffix)]
+    return column
+
+
+def _to_one(
+    constraint: ForeignKeyConstraint, target: Resource, *, self_reference: bool
+) -> Iterator[Relation]:
+    pairs = _pairs(constraint)
+    names = {target.name} if not self_reference else set()
+    if len(pairs) == 1:
+        names |= {_stem(pairs[0][0].name), pairs[0][0].name}
+    for name in sorted(names):
+        yield Relation(
+            name=name,
+            target=target.name,
+            many=False,
+            condition=sa.and_(*(local == remote(far) for local, far in pairs)),
+            local=tuple(local for local, _ in pairs),
+            hints=_hints(constraint, *(_stem(local.name) for local, _ in pairs)),
+        )
+
+
+def _to_many(constraint: ForeignKeyConstraint, target: Resource) -> Relation:
+    pairs = _pairs(constraint)
+    near = {local for local, _ in pairs}
+    return Relation(
+        name=target.name,
+        target=target.name,
+        many=not _unique(constraint.table, near),
+        condition=sa.and_(*(far == remote(local) for local, far in pairs)),
+        local=tuple(far for _, far in pairs),
+        hints=_hints(constraint),
+    )
+
+
+def _unique(table: object, columns: set[Column[object]]) -> bool:
+    """Whether at most one row can have the same values: then the way back is to one, too."""
+    assert isinstance(table, Table)
+    uniques = [set(c.columns) for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
+    uniques += [set(i.columns) for i in table.indexes if i.unique]
+    uniques += [{c} for c in table.columns if c.unique]
+    return any(u and u <= columns for u in [*uniques, set(table.primary_key.columns)])
+
+
+def _link_tables(table: Table) -> Iterator[Table]:
+    """Tables whose key is made of foreign keys, one of them to ``table``."""
+    for other in table.metadata.tables.values():
+        constraints = _constraints(other)
+        key = set(other.primary_key.columns)
+        for one, two in combinations(constraints, 2):
+            columns = {*one.columns, *two.columns}
+            if key and key == columns and table in (one.referred_table, two.referred_table):
+                yield other
+                break
+
+
+def _through(link: Table, table: Table, targets: list[Resource]) -> Iterator[Relation]:
+    for near, far in permutations(_constraints(link), 2):
+        if near.referred_table is not table or not set(near.columns).isdisjoint(far.columns):
+            continue
+        if {*near.columns, *far.columns} != set(link.primary_key.columns):
+            continue
+        for target in (t for t in targets if t.source is far.referred_table):
+            yield Relation(
+                name=target.name,
+                target=target.name,
+                many=True,
+                condition=sa.and_(*(b == a for a, b in _pairs(near))),
+                local=tuple(b for _, b in _pairs(near)),
+                link=link,
+                link_condition=sa.and_(*(a == b for a, b in _pairs(far))),
+                hints=(link.name, *_hints(far)),
+            )
+
+
+def _columns_of(condition: sa.ColumnElement[bool], resource: Resource) -> list[Column[object]]:
+    """The parent's columns in a join condition."""
+    found: dict[Column[object], None] = {}
+    for element in visitors.iterate(condition):
+        if isinstance(element, Column) and "remote" not in element._annotations:
+            own = resource.source.corresponding_column(element)
+            if own is not None:
+                found[own] = None  # type: ignore[index]
+    return list(found)

@@ -1,0 +1,83 @@
+"""The settings, as one table, read once in ``init_app`` into a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+
+class Setting(Struct, frozen=True):
+    """One row of the table; ``minimum`` bounds integers."""
+
+    name: str
+    default: str | int
+    help: str
+    minimum: int = 0
+
+
+TABLE = (
+    Setting("CARBOY_PREFIX", "/api", "The path under which the API stands."),
+    Setting("CARBOY_PAGE_SIZE", 20, "Rows of a list that asks for no limit.", 1),
+    Setting("CARBOY_MAX_PAGE_SIZE", 1000, "The largest limit or per_page.", 1),
+    Setting("CARBOY_MAX_DEPTH", 5, "How deep embeds may nest; 0 allows none."),
+    Setting("CARBOY_MAX_EMBEDS", 20, "How many embeds one request may have."),
+    Setting("CARBOY_MAX_FILTERS", 100, "How many conditions, list values and search words."),
+    Setting("CARBOY_MAX_FIELDS", 500, "How many fields one select may name.", 1),
+    Setting("CARBOY_MAX_URL_LENGTH", 8192, "The longest query string, in bytes.", 256),
+    Setting("CARBOY_MAX_BODY_BYTES", 16 * 2**20, "The largest request body.", 1),
+    Setting("CARBOY_MAX_JSON_DEPTH", 64, "How deep the JSON of a body may nest.", 2),
+    Setting("CARBOY_MAX_ROWS", 10_000, "The most rows that one request may write.", 1),
+    Setting("CARBOY_ESTIMATE_ABOVE", 1000, "count=estimated counts exactly up to this many rows."),
+    Setting("CARBOY_SEARCH_CONFIG", "simple", "PostgreSQL's text search configuration for q=."),
+    Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
+)
+
+
+class SettingError(ValueError):
+    """A setting has a value that it can't take; the message names it and what it takes."""
+
+
+class Settings(Struct, frozen=True):
+    """The values; each is named like its row of the table, in lower case without the prefix."""
+
+    prefix: str = "/api"
+    page_size: int = 20
+    max_page_size: int = 1000
+    max_depth: int = 5
+    max_embeds: int = 20
+    max_filters: int = 100
+    max_fields: int = 500
+    max_url_length: int = 8192
+    max_body_bytes: int = 16 * 2**20
+    max_json_depth: int = 64
+    max_rows: int = 10_000
+    estimate_above: int = 1000
+    search_config: str = "simple"
+    statement_cache: int = 1024
+
+
+def read_settings(config: Mapping[str, Any]) -> Settings:
+    """The settings from Flask's config."""
+    return Settings(**{_attribute(row): _value(row, config.get(row.name)) for row in TABLE})
+
+
+def _attribute(row: Setting) -> str:
+    return row.name.removeprefix("CARBOY_").lower()
+
+
+def _value(row: Setting, value: Any) -> Any:
+    if value is None:
+        return row.default
+    if isinstance(row.default, str):
+        if isinstance(value, str):
+            return value
+        raise SettingError(f"{row.name} must be text, not {value!r}")
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise SettingError(f"{row.name} must be a whole number, not {value!r}") from None
+    if number < row.minimum:
+        raise SettingError(f"{row.name} must be at least {row.minimum}, not {number}")
+    return number

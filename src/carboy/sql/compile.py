@@ -1,0 +1,77 @@
+"""A read plan to one SELECT, and that to text for the driver, once per shape of request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.engine.interfaces import Dialect as EngineDialect
+from sqlalchemy.sql import FromClause
+
+from ..plan.nodes import ReadPlan
+from ..schema import Kind
+from .dialects import Dialect
+from .expressions import slot_name
+from .read import ReadBuilder
+
+Processor = Callable[[Any], Any]
+
+
+class Statement(Struct, frozen=True, eq=False):
+    """SQL as the driver takes it.
+
+    ``parameters`` says for each parameter its name, the number of the value that it takes or
+    None where ``constant`` is it, and what converts the value for the driver.
+    """
+
+    sql: str
+    parameters: tuple[tuple[str, int | None, Any, Processor | None], ...]
+    positional: bool
+
+    def bind(self, values: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
+        """The driver's parameters for one request's values."""
+        bound = (
+            (name, value if process is None or index is None else process(value))
+            for name, index, constant, process in self.parameters
+            for value in (constant if index is None else values[index],)
+        )
+        return [value for _, value in bound] if self.positional else dict(bound)
+
+
+def compile_read(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
+    """The statement whose single row is the answer."""
+    return compile_select(ReadBuilder(dialect).statement(plan), engine_dialect)
+
+
+def compile_matching(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
+    """The rows that a list plan counts, for the database's planner to estimate."""
+    return compile_select(ReadBuilder(dialect).matching(plan), engine_dialect)
+
+
+def compile_select(select: sa.Select[Any], engine_dialect: EngineDialect) -> Statement:
+    """SQL text and how its parameters are filled. Parameters called v0, v1... are values."""
+    compiled = select.compile(
+        dialect=engine_dialect, compile_kwargs={"render_postcompile": True}
+    )
+    names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
+    assert names is not None
+    constants = compiled.construct_params()
+    binds = {name: bind for bind, name in compiled.bind_names.items()}
+    parameters = []
+    for name in names:
+        index = _index(name)
+        bind = binds.get(name)
+        process = None
+        if bind is not None:
+            process = bind.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
+        constant = None
+        if index is None:
+            constant = constants[name] if process is None else process(constants[name])
+        parameters.append((name, index, constant, process))
+    return Statement(str(compiled), tuple(parameters), bool(compiled.positional))
+
+
+def _index(name: str) -> int | None:
+    return int(name[1:]) if name[0] == "v" and name[1:].isdigit() else None

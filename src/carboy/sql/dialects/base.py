@@ -1,0 +1,130 @@
+"""What differs between databases: one class holds every difference."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.sql import ColumnElement, FromClause
+
+from ...errors import InvalidQuery
+from ...schema import FieldType, Kind, Resource
+
+Expression = ColumnElement[Any]
+
+# Function calls take a limited number of arguments: 100 on PostgreSQL, 127 on SQLite.
+PAIRS_PER_CALL = 45
+
+
+class Dialect(ABC):
+    """Builds what the databases spell differently; ``json_*`` methods make JSON values."""
+
+    name: ClassVar[str]
+    has_planner_estimates: ClassVar[bool] = False
+
+    def json_object(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
+        """A JSON object, in as many calls as its width takes."""
+        if len(pairs) <= PAIRS_PER_CALL:
+            return self._object_call(pairs)
+        chunks = [pairs[i : i + PAIRS_PER_CALL] for i in range(0, len(pairs), PAIRS_PER_CALL)]
+        return self._joined_objects([self._object_call(chunk) for chunk in chunks])
+
+    @abstractmethod
+    def _object_call(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression: ...
+
+    @abstractmethod
+    def _joined_objects(self, objects: Sequence[Expression]) -> Expression: ...
+
+    @abstractmethod
+    def json_array(self, values: Sequence[Expression]) -> Expression:
+        """A JSON array of a few values."""
+
+    @abstractmethod
+    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
+        """A JSON array of ``value`` in the rows for which ``where`` holds; ``[]`` for none."""
+
+    @abstractmethod
+    def json_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """A column's value as JSON shows it. The table of formats is in docs/reference/json.md."""
+
+    @abstractmethod
+    def json_subquery(self, query: sa.Select[Any]) -> Expression:
+        """A scalar subquery whose value is an object or array of JSON."""
+
+    @abstractmethod
+    def scalar_subquery(self, query: sa.Select[Any]) -> Expression:
+        """A scalar subquery whose value went through ``json_value``."""
+
+    @abstractmethod
+    def body(self, json: Expression) -> Expression:
+        """JSON as the type in which the driver hands it over most cheaply."""
+
+    @abstractmethod
+    def groupable(self, json: Expression) -> Expression:
+        """JSON as something that GROUP BY takes; ``ungroup`` is the way back."""
+
+    @abstractmethod
+    def ungroup(self, value: Expression) -> Expression:
+        """What ``groupable`` made, as JSON."""
+
+    @abstractmethod
+    def json_path(
+        self, value: Expression, steps: Sequence[str | int], as_text: bool
+    ) -> Expression:
+        """A place inside a JSON value, as JSON or as text."""
+
+    @abstractmethod
+    def like(self, value: Expression, name: str, *, fold_case: bool) -> Expression:
+        """LIKE with the parameter called ``name``; case counts unless it is folded."""
+
+    @abstractmethod
+    def contains(
+        self, op: str, type_: FieldType, column_type: Any, value: Expression, name: str
+    ) -> Expression:
+        """``cs``, ``cd`` and ``ov`` against the parameter called ``name``."""
+
+    @abstractmethod
+    def full_text(self, op: str, value: Expression, name: str, config: str) -> Expression:
+        """One full-text operator on one text."""
+
+    @abstractmethod
+    def search(
+        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
+    ) -> Expression:
+        """Rows in which every word (parameters by name) is found."""
+
+    @abstractmethod
+    def rank(
+        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
+    ) -> Expression:
+        """How well a row matches, greater for better."""
+
+    @abstractmethod
+    def row_version(self, resource: Resource, source: FromClause) -> Expression:
+        """Text that changes whenever the row does."""
+
+    def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """A column as comparisons and orders want it."""
+        return value
+
+    def distinct(self, value: Expression, parameter: Expression) -> Expression:
+        """IS DISTINCT FROM: like ``neq``, with NULL as a value like any other."""
+        return value.is_distinct_from(parameter)
+
+    def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
+        """The mean and its type: exact decimals keep four more digits, the rest are doubles."""
+        if type_.kind is Kind.NUMERIC:
+            scale = (type_.scale if type_.scale is not None else 6) + 4
+            return sa.func.avg(value), FieldType(Kind.NUMERIC, precision=None, scale=scale)
+        mean = sa.cast(sa.func.sum(value), sa.Double) / sa.func.count(value)
+        return mean, FieldType(Kind.FLOAT)
+
+    def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
+        """Make a new driver connection ready: called once for each."""
+
+
+def refuse(feature: str, database: str) -> InvalidQuery:
+    """The 400 for what this database can't do."""
+    return InvalidQuery(f"{feature} isn't available on {database}")

@@ -1,0 +1,218 @@
+"""Values and predicates of a plan to SQLAlchemy expressions over one source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column
+from sqlalchemy.sql import ColumnElement, FromClause, visitors
+
+from ..plan.nodes import (
+    Compare,
+    Contains,
+    Every,
+    Exists,
+    FieldValue,
+    FullText,
+    Is,
+    Member,
+    Not,
+    Predicate,
+    Rank,
+    RelatedValue,
+    Search,
+    Slot,
+    Some,
+    Value,
+)
+from ..schema import Kind, Relation, Resource
+from .dialects import Dialect, Expression
+
+_COMPARISONS: dict[str, Callable[[Expression, Expression], Expression]] = {
+    "eq": lambda a, b: a == b,
+    "neq": lambda a, b: a != b,
+    "gt": lambda a, b: a > b,
+    "gte": lambda a, b: a >= b,
+    "lt": lambda a, b: a < b,
+    "lte": lambda a, b: a <= b,
+}
+_KIND_TYPES: dict[Kind, Any] = {
+    Kind.INTEGER: sa.BigInteger,
+    Kind.FLOAT: sa.Double,
+    Kind.NUMERIC: sa.Numeric,
+    Kind.BOOLEAN: sa.Boolean,
+}
+
+
+def slot_name(index: int) -> str:
+    """The name of a value's parameter."""
+    return f"v{index}"
+
+
+def own_column(source: FromClause, column: Column[Any]) -> Expression:
+    """A table's column as a source made from it puts it out."""
+    found = source.corresponding_column(column)
+    assert found is not None, f"{source} lacks {column}"
+    return found
+
+
+class Expressions:
+    """Builds expressions for one statement; aliases are numbered so that none is used twice."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._aliases = 0
+
+    def alias(self, source: FromClause) -> FromClause:
+        """A fresh alias."""
+        return source.alias(self.fresh("t"))
+
+    def fresh(self, letter: str) -> str:
+        """A name that this statement doesn't have yet."""
+        self._aliases += 1
+        return f"{letter}{self._aliases}"
+
+    def related(
+        self, relation: Relation, resource: Resource, parent: FromClause
+    ) -> tuple[FromClause, FromClause, ColumnElement[bool]]:
+        """The target's alias, what to select from, and the condition that ties it to ``parent``."""
+        target = self.alias(resource.source)
+        if relation.link is None:
+            condition = _adapt(relation.condition, parent, remote=target)
+            return target, target, self.limited(resource, target, condition)
+        link = self.alias(relation.link)
+        assert relation.link_condition is not None
+        condition = sa.and_(
+            _adapt(relation.condition, parent, link=link, link_table=relation.link),
+            _adapt(relation.link_condition, target, link=link, link_table=relation.link),
+        )
+        both = target.join(link, sa.true())
+        return target, both, self.limited(resource, target, condition)
+
+    def limited(
+        self, resource: Resource, source: FromClause, condition: ColumnElement[bool] | None
+    ) -> ColumnElement[bool]:
+        """A condition with what single-table inheritance adds."""
+        parts = [] if condition is None else [condition]
+        if resource.criterion is not None:
+            parts.append(_adapt(resource.criterion, source))
+        return sa.and_(sa.true(), *parts)
+
+    def value(self, value: Value, source: FromClause) -> Expression:
+        """A value of the row that ``source`` puts out."""
+        if isinstance(value, Rank):
+            search = value.search
+            names = [slot_name(slot.index) for slot in search.words]
+            return self.dialect.rank(search.resource, source, names, search.config)
+        if isinstance(value, RelatedValue):
+            target, froms, condition = self.related(value.relation, value.resource, source)
+            query = sa.select(self.value(value.value, target)).select_from(froms).where(condition)
+            return query.limit(sa.literal_column("1")).correlate(source).scalar_subquery()
+        column = own_column(source, value.field.column)
+        if value.steps:
+            return self.dialect.json_path(column, value.steps, value.as_text)
+        return column
+
+    def comparable(self, value: Value, source: FromClause) -> Expression:
+        """A value as comparisons and orders want it."""
+        expression = self.value(value, source)
+        inner = value
+        while isinstance(inner, RelatedValue):
+            inner = inner.value
+        column_type = inner.field.column.type if isinstance(inner, FieldValue) else None
+        return self.dialect.comparable(value.type, column_type, expression)
+
+    def slot(self, slot: Slot) -> Expression:
+        """The parameter for a value."""
+        if slot.field is not None:
+            return sa.bindparam(slot_name(slot.index), type_=slot.field.column.type)
+        return sa.bindparam(slot_name(slot.index), type_=_KIND_TYPES.get(slot.kind, sa.Text))
+
+    def predicate(self, predicate: Predicate, source: FromClause) -> ColumnElement[bool]:
+        """A condition on the row that ``source`` puts out."""
+        match predicate:
+            case Every(parts):
+                return sa.and_(sa.true(), *(self.predicate(p, source) for p in parts))
+            case Some(parts):
+                return sa.or_(sa.false(), *(self.predicate(p, source) for p in parts))
+            case Not(part):
+                return sa.not_(self.predicate(part, source))
+            case Compare():
+                return self._compare(predicate, source)
+            case Member(value, slots):
+                column = self.comparable(value, source)
+                return column.in_([self._operand(value, slot) for slot in slots])
+            case Is():
+                return self._is(predicate, source)
+            case Contains(op, value, slot):
+                name, column = slot_name(slot.index), self.value(value, source)
+                field = value.field
+                return self.dialect.contains(op, value.type, field.column.type, column, name)
+            case FullText(op, value, slot, config):
+                name = slot_name(slot.index)
+                return self.dialect.full_text(op, self.value(value, source), name, config)
+            case Search(resource, words, config):
+                names = [slot_name(slot.index) for slot in words]
+                return self.dialect.search(resource, source, names, config)
+            case Exists():
+                return self._exists(predicate, source)
+
+    def _operand(self, value: Value, slot: Slot) -> Expression:
+        parameter = self.slot(slot)
+        column_type = slot.field.column.type if slot.field is not None else None
+        return self.dialect.comparable(value.type, column_type, parameter)
+
+    def _compare(self, compare: Compare, source: FromClause) -> ColumnElement[bool]:
+        if compare.op in ("like", "ilike"):
+            value = self.value(compare.value, source)
+            name = slot_name(compare.slot.index)
+            return self.dialect.like(value, name, fold_case=compare.op == "ilike")
+        left = self.comparable(compare.value, source)
+        right = self._operand(compare.value, compare.slot)
+        if compare.value.type.kind is Kind.OTHER:
+            left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        if compare.op == "isdistinct":
+            return self.dialect.distinct(left, right)
+        return _COMPARISONS[compare.op](left, right)
+
+    def _is(self, condition: Is, source: FromClause) -> ColumnElement[bool]:
+        value = self.value(condition.value, source)
+        if condition.what == "true":
+            return value.is_(sa.true())
+        if condition.what == "false":
+            return value.is_(sa.false())
+        if condition.value.type.kind is Kind.JSON:
+            # JSON has a null of its own, which SQLAlchemy stores for None.
+            return sa.or_(value.is_(sa.null()), sa.cast(value, sa.Text) == "null")
+        return value.is_(sa.null())
+
+    def _exists(self, exists: Exists, source: FromClause) -> ColumnElement[bool]:
+        target, froms, condition = self.related(exists.relation, exists.resource, source)
+        query = sa.select(sa.literal_column("1")).select_from(froms).where(condition)
+        if exists.where is not None:
+            query = query.where(self.predicate(exists.where, target))
+        return query.correlate(source).exists()
+
+
+def _adapt(
+    condition: ColumnElement[bool],
+    near: FromClause,
+    *,
+    remote: FromClause | None = None,
+    link: FromClause | None = None,
+    link_table: FromClause | None = None,
+) -> ColumnElement[bool]:
+    """A join condition over tables as one over their aliases."""
+
+    def replace(element: Any, **_: Any) -> Any:
+        if not isinstance(element, Column):
+            return None
+        if link is not None and link_table is not None and link_table.c.contains_column(element):
+            return link.corresponding_column(element)
+        if remote is not None and "remote" in element._annotations:
+            return remote.corresponding_column(element)
+        return near.corresponding_column(element)
+
+    return visitors.replacement_traverse(condition, {}, replace)  # type: ignore[return-value]

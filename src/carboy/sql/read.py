@@ -1,0 +1,375 @@
+"""The shape of every read: which rows, then one JSON object for each, nested ones by subquery.
+
+Rows are picked, ordered and limited first; the objects are built over what is left. To-many
+relations are correlated subqueries and never joins, which would multiply rows and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column
+from sqlalchemy.sql import ColumnElement, FromClause
+
+from ..plan.nodes import (
+    Embed,
+    FieldValue,
+    Node,
+    Output,
+    OutputValue,
+    Predicate,
+    ReadPlan,
+    RelatedValue,
+    Sort,
+)
+from ..schema import FieldType, Kind, Relation
+from .dialects import Dialect, Expression
+from .expressions import Expressions, own_column, slot_name
+
+_ONE = sa.literal_column("1")
+_COUNT = FieldType(Kind.INTEGER)
+
+
+class ReadBuilder:
+    """Builds one statement."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.expressions = Expressions(dialect)
+
+    def statement(self, plan: ReadPlan) -> sa.Select[Any]:
+        """The SELECT of a whole plan."""
+        return self._item(plan) if plan.shown is None else self._list(plan)
+
+    def matching(self, plan: ReadPlan) -> sa.Select[Any]:
+        """Every row that the root matches, whatever the page."""
+        node = plan.root
+        source = self.expressions.alias(node.resource.source)
+        condition = self._where(node, source, None)
+        return sa.select(_ONE).select_from(source).where(condition)
+
+    def _item(self, plan: ReadPlan) -> sa.Select[Any]:
+        node = plan.root
+        source = self.expressions.alias(node.resource.source)
+        body = self.dialect.body(self._object(node, source))
+        version = self.dialect.row_version(node.resource, source)
+        query = sa.select(body, version).select_from(source)
+        return query.where(self._where(node, source, None))
+
+    def _list(self, plan: ReadPlan) -> sa.Select[Any]:
+        assert plan.shown is not None
+        shown = self.expressions.slot(plan.shown)
+        rows = self._grouped_rows(plan.root) if plan.root.grouped else self._root_rows(plan)
+        on_page = rows.c.row_index <= shown
+        columns = [
+            self.dialect.body(self.dialect.json_aggregate(self._row_object(plan, rows), on_page)),
+            sa.func.count(),
+            self._cursor(plan, rows, shown),
+            self._total(plan),
+        ]
+        return sa.select(*columns).select_from(rows)
+
+    def _row_object(self, plan: ReadPlan, rows: FromClause) -> Expression:
+        if plan.root.grouped:
+            return self._grouped_object(plan.root, rows)
+        return self._object(plan.root, rows)
+
+    # Rows
+
+    def _root_rows(self, plan: ReadPlan) -> FromClause:
+        node = plan.root
+        source = self.expressions.alias(node.resource.source)
+        condition = self._where(node, source, plan.after)
+        computed = [
+            self.expressions.value(sort.value, source).label(f"sort_{index}")
+            for index, sort in enumerate(node.order)
+            if plan.cursor and isinstance(sort.value, RelatedValue)
+            or plan.cursor and isinstance(sort.value, FieldValue) and sort.value.steps
+        ]
+        query = sa.select(*self._needed(node, source, plan.cursor), *computed)
+        return self._page(node, query.select_from(source).where(condition), source, numbered=True)
+
+    def _related_rows(
+        self, node: Node, relation: Relation, parent: FromClause
+    ) -> FromClause:
+        source, froms, condition = self.expressions.related(relation, node.resource, parent)
+        query = sa.select(*self._needed(node, source, False)).select_from(froms)
+        query = query.where(condition, *self._filter(node.where, source)).correlate(parent)
+        return self._page(node, query, source, numbered=False)
+
+    def _page(
+        self, node: Node, query: sa.Select[Any], source: FromClause, *, numbered: bool
+    ) -> FromClause:
+        order = [self._sort(sort, source) for sort in node.order]
+        if numbered:
+            number = sa.func.row_number().over(order_by=order or None)
+            query = query.add_columns(number.label("row_index"))
+        query = query.order_by(*order)
+        if node.limit is not None:
+            query = query.limit(self.expressions.slot(node.limit))
+        if node.offset is not None:
+            query = query.offset(self.expressions.slot(node.offset))
+        return query.subquery(self.expressions.fresh("r"))
+
+    def _needed(self, node: Node, source: FromClause, cursor: bool) -> list[Expression]:
+        """The columns that objects and relations are made of."""
+        columns = dict.fromkeys(_columns(node))
+        if cursor:
+            sorted_by = (s.value.field.column for s in node.order if isinstance(s.value, FieldValue))
+            columns |= dict.fromkeys(sorted_by)
+        return [own_column(source, column) for column in columns] or [_ONE.label("one")]
+
+    def _where(
+        self, node: Node, source: FromClause, after: Predicate | None
+    ) -> ColumnElement[bool]:
+        parts = [*self._filter(node.where, source), *self._filter(after, source)]
+        return self.expressions.limited(node.resource, source, sa.and_(sa.true(), *parts))
+
+    def _filter(
+        self, predicate: Predicate | None, source: FromClause
+    ) -> list[ColumnElement[bool]]:
+        return [] if predicate is None else [self.expressions.predicate(predicate, source)]
+
+    def _sort(self, sort: Sort, source: FromClause) -> Expression:
+        if isinstance(sort.value, OutputValue):
+            value: Expression = source.c[f"o{sort.value.index}"]
+            nullable = True
+        else:
+            value = self.expressions.comparable(sort.value, source)
+            nullable = sort.value.nullable
+        ordered = value.desc() if sort.descending else value.asc()
+        if not nullable:
+            return ordered
+        return ordered.nulls_first() if sort.nulls_first else ordered.nulls_last()
+
+    # Objects
+
+    def _object(self, node: Node, source: FromClause) -> Expression:
+        return self.dialect.json_object(
+            [(self._key(key, given), value) for key, given, value in self._pairs(node, source)]
+        )
+
+    def _key(self, key: str, given: bool) -> Expression:
+        """Names of the schema stand in the SQL; what a client made up is a parameter."""
+        return sa.literal(key, sa.Text) if given else _quoted(key)
+
+    def _pairs(self, node: Node, source: FromClause) -> Iterator[tuple[str, bool, Expression]]:
+        for output in node.outputs:
+            if isinstance(output, Output):
+                yield output.key, output.given, self._output(output, source)
+            elif output.spread:
+                yield from self._spread(output, source)
+            else:
+                yield output.key, output.given, self._embed(output, source)
+
+    def _output(self, output: Output, source: FromClause) -> Expression:
+        assert output.value is not None
+        value = self.expressions.value(output.value, source)
+        return self._json(output.value, value)
+
+    def _json(self, value: FieldValue, expression: Expression) -> Expression:
+        return self.dialect.json_value(value.type, value.field.column.type, expression)
+
+    def _embed(self, embed: Embed, parent: FromClause) -> Expression:
+        node = embed.node
+        if embed.relation.many:
+            return self.dialect.json_subquery(self._array(node, embed.relation, parent))
+        source, froms, condition = self.expressions.related(embed.relation, node.resource, parent)
+        query = sa.select(self._object(node, source)).select_from(froms)
+        query = query.where(condition, *self._filter(node.where, source))
+        return self.dialect.json_subquery(query.limit(_ONE).correlate(parent))
+
+    def _array(self, node: Node, relation: Relation, parent: FromClause) -> sa.Select[Any]:
+        if node.grouped:
+            rows = self._grouped_rows(node, relation, parent)
+            value = self._grouped_object(node, rows)
+        else:
+            rows = self._related_rows(node, relation, parent)
+            value = self._object(node, rows)
+        return sa.select(self.dialect.json_aggregate(value)).select_from(rows).correlate(parent)
+
+    def _spread(
+        self, embed: Embed, parent: FromClause
+    ) -> Iterator[tuple[str, bool, Expression]]:
+        """A to-one's keys beside the parent's own; a to-many's as arrays."""
+        node, relation = embed.node, embed.relation
+        if relation.many:
+            grouped = node.grouped
+            rows = (
+                self._grouped_rows(node, relation, parent)
+                if grouped
+                else self._related_rows(node, relation, parent)
+            )
+            pairs = self._grouped_pairs(node, rows) if grouped else self._pairs(node, rows)
+            for key, given, value in pairs:
+                array = sa.select(self.dialect.json_aggregate(value)).select_from(rows)
+                yield key, given, self.dialect.json_subquery(array.correlate(parent))
+            return
+        source, froms, condition = self.expressions.related(relation, node.resource, parent)
+        for key, given, value in self._pairs(node, source):
+            query = sa.select(value.label("value")).select_from(froms)
+            query = query.where(condition, *self._filter(node.where, source))
+            yield key, given, self.dialect.scalar_subquery(query.limit(_ONE).correlate(parent))
+
+    # Groups
+
+    def _grouped_rows(
+        self, node: Node, relation: Relation | None = None, parent: FromClause | None = None
+    ) -> FromClause:
+        """Three steps: the raw values of each row, groups of equal ones, then order and page."""
+        groups = self._groups(node, relation, parent)
+        query = sa.select(*groups.c).select_from(groups)
+        return self._page(node, query, groups, numbered=relation is None)
+
+    def _groups(
+        self, node: Node, relation: Relation | None, parent: FromClause | None
+    ) -> FromClause:
+        if relation is None or parent is None:
+            source = froms = self.expressions.alias(node.resource.source)
+            condition = self._where(node, source, None)
+        else:
+            source, froms, condition = self.expressions.related(relation, node.resource, parent)
+            condition = sa.and_(condition, *self._filter(node.where, source))
+        outputs = list(self._raw(node, source))
+        raw = [value.label(f"o{i}") for i, (_, value) in enumerate(outputs)]
+        rows = sa.select(*raw or [_ONE.label("one")]).select_from(froms).where(condition)
+        if parent is not None:
+            rows = rows.correlate(parent)
+        base = rows.subquery(self.expressions.fresh("b"))
+        columns, plain = [], []
+        for index, (output, _) in enumerate(outputs):
+            column = base.c[f"o{index}"]
+            if output is not None and output.aggregate is not None:
+                columns.append(self._aggregate(output, column).label(f"o{index}"))
+            else:
+                columns.append(column)
+                plain.append(column)
+        grouped = sa.select(*columns).select_from(base).group_by(*plain)
+        return grouped.subquery(self.expressions.fresh("g"))
+
+    def _raw(
+        self, node: Node, source: FromClause
+    ) -> Iterator[tuple[Output | None, Expression]]:
+        """Values as the database has them, in the order of the output keys."""
+        for output in node.outputs:
+            if isinstance(output, Output):
+                counted = output.value is None
+                value = _ONE if counted else self._raw_value(output, source)
+                yield output, value
+            elif not output.spread:
+                yield None, self.dialect.groupable(self._embed(output, source))
+            else:
+                yield from self._raw_spread(output, source)
+
+    def _raw_value(self, output: Output, source: FromClause) -> Expression:
+        assert output.value is not None
+        value = self.expressions.value(output.value, source)
+        # JSON has no equality to group by; its text has.
+        groupable = output.value.type.kind is Kind.JSON and output.aggregate is None
+        return self.dialect.groupable(value) if groupable else value
+
+    def _raw_spread(
+        self, embed: Embed, parent: FromClause
+    ) -> Iterator[tuple[Output | None, Expression]]:
+        source, froms, condition = self.expressions.related(
+            embed.relation, embed.node.resource, parent
+        )
+        for output, value in self._raw(embed.node, source):
+            query = sa.select(value.label("value")).select_from(froms)
+            query = query.where(condition, *self._filter(embed.node.where, source))
+            yield output, query.limit(_ONE).correlate(parent).scalar_subquery()
+
+    def _aggregate(self, output: Output, column: Expression) -> Expression:
+        if output.value is None:
+            return sa.func.count()
+        if output.aggregate == "avg":
+            return self.dialect.average(output.value.type, column)[0]
+        return getattr(sa.func, output.aggregate or "count")(column)  # type: ignore[no-any-return]
+
+    def _grouped_object(self, node: Node, rows: FromClause) -> Expression:
+        pairs = self._grouped_pairs(node, rows)
+        return self.dialect.json_object(
+            [(self._key(key, given), value) for key, given, value in pairs]
+        )
+
+    def _grouped_pairs(
+        self, node: Node, rows: FromClause
+    ) -> Iterator[tuple[str, bool, Expression]]:
+        for index, (key, given, output) in enumerate(_flattened(node)):
+            column = rows.c[f"o{index}"]
+            if output is None:
+                yield key, given, self.dialect.ungroup(column)
+            else:
+                yield key, given, self._aggregated_json(output, column)
+
+    def _aggregated_json(self, output: Output, column: Expression) -> Expression:
+        value = output.value
+        if value is None or output.aggregate == "count":
+            return column
+        if output.aggregate == "avg":
+            _, type_ = self.dialect.average(value.type, column)
+            return self.dialect.json_value(type_, value.field.column.type, column)
+        if output.aggregate is None and value.type.kind is Kind.JSON:
+            return self.dialect.ungroup(column)
+        return self._json(value, column)
+
+    # What else an answer says
+
+    def _cursor(self, plan: ReadPlan, rows: FromClause, shown: Expression) -> Expression:
+        """The order's values in the last row shown."""
+        if not plan.cursor:
+            return sa.null()
+        values = []
+        for index, sort in enumerate(plan.root.order):
+            assert isinstance(sort.value, FieldValue | RelatedValue)
+            inner = sort.value
+            while isinstance(inner, RelatedValue):
+                inner = inner.value
+            assert isinstance(inner, FieldValue)
+            name = f"sort_{index}"
+            column = rows.c[name] if name in rows.c else self.expressions.value(sort.value, rows)
+            values.append(self._json(inner, column))
+        array = sa.cast(self.dialect.json_array(values), sa.Text)
+        return sa.func.max(sa.case((rows.c.row_index == shown, array)))
+
+    def _total(self, plan: ReadPlan) -> Expression:
+        """The number of all rows that match; an estimate stops counting when it is enough."""
+        if plan.counted is None:
+            return sa.null()
+        if plan.counted == "planned" and self.dialect.has_planner_estimates:
+            return sa.null()
+        if plan.root.grouped:
+            matching: Any = sa.select(_ONE).select_from(self._groups(plan.root, None, None))
+        else:
+            matching = self.matching(plan)
+        if plan.counted == "estimated" and self.dialect.has_planner_estimates:
+            matching = matching.limit(sa.literal(plan.estimate_above + 1))
+        counted = matching.subquery(self.expressions.fresh("n"))
+        return sa.select(sa.func.count()).select_from(counted).scalar_subquery()
+
+
+def _quoted(key: str) -> Expression:
+    """A key of the schema as a literal, doubled where the literal or the driver needs it."""
+    text = key.replace("'", "''")
+    return sa.literal_column(f"'{text}'", sa.Text)
+
+
+def _columns(node: Node) -> Iterator[Column[Any]]:
+    for output in node.outputs:
+        if isinstance(output, Embed):
+            yield from output.relation.local
+        elif output.value is not None:
+            yield output.value.field.column
+
+
+def _flattened(node: Node) -> Iterator[tuple[str, bool, Output | None]]:
+    """The output keys with what makes each: None for a whole embed."""
+    for output in node.outputs:
+        if isinstance(output, Output):
+            yield output.key, output.given, output
+        elif output.spread:
+            yield from _flattened(output.node)
+        else:
+            yield output.key, output.given, None
