@@ -36,7 +36,7 @@ bench: $(VENV)/dev.stamp  ## Measure Carboy beside its peers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(VENV)/dev.stamp  ## Bring requirements/*.lock up to the newest versions
-	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/python -m pip install -qq uv
 	@$(COMPILE) --all-extras --group dev --output-file requirements/dev.lock
 	@$(COMPILE) --extra postgresql --extra server --group run \
 		--constraint requirements/dev.lock --output-file requirements/run.lock
@@ -54,7 +54,7 @@ $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 		echo "Carboy needs Python 3.11 or newer. Name one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@echo "Installing $< into $(VENV) (once; takes a minute)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--no-deps --no-build-isolation --editable .
 	@touch $@

@@ -111,9 +111,7 @@ def _apt_install(package: str) -> bool:
     apt = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     commands = ([*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", package])
     return all(
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-        ).returncode
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode
         == 0
         for command in commands
     )
@@ -250,7 +248,8 @@ def _watched(name: str, durable: bool) -> Iterator[str]:
         start_new_session=True,
     )
     with watcher:
-        assert watcher.stdout and watcher.stderr  # noqa: S101 - they are pipes
+        assert watcher.stdout
+        assert watcher.stderr
         url = watcher.stdout.readline().strip()
         if not url:
             raise RuntimeError(f"{SERVERS[name].title} didn't start: {watcher.stderr.read()}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -18,8 +16,13 @@ from tools.servers import SERVERS, ServerMissing, find, postgresql
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "tools.servers", "postgresql"]
-HOLD = "import time; from tools.servers import postgresql as p\nwith p() as url: {}"
-"""A program that prints a server's URL and keeps the server until it ends."""
+PROGRAM = """
+import time
+from tools.servers import postgresql
+with postgresql() as url:
+    print(url, flush=True)
+    time.sleep(60)
+"""
 
 
 def _setting(url: str, name: str) -> str:
@@ -40,12 +43,6 @@ def _gone(url: str, files: Path) -> bool:
                 return True
         time.sleep(0.1)
     return False
-
-
-@pytest.fixture
-def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """From a running server's URL, the folder that is to go with it."""
-    return lambda url: Path(_setting(url, "data_directory")).parent
 
 
 @pytest.mark.parametrize(("durable", "fsync"), [(False, "off"), (True, "on")])
@@ -82,9 +79,8 @@ def test_the_command_serves_until_it_is_told_to_stop(end: signal.Signals) -> Non
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_server_goes_with_the_process_that_asked_for_it(end: signal.Signals) -> None:
     """However the process ends, nothing stays behind."""
-    program = HOLD.format("print(url, flush=True); time.sleep(60)")
     with subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -116,14 +112,12 @@ def test_programs_must_lie_in_one_folder(tmp_path: Path) -> None:
     assert find(SERVERS["postgresql"], [partial, whole]) == whole
 
 
-def test_each_test_gets_an_empty_database(database_url: str) -> None:
-    """The fixture's database answers, and holds no table."""
+@pytest.mark.parametrize("turn", [1, 2])
+def test_each_test_gets_an_empty_database(database_url: str, turn: int) -> None:
+    """The fixture's database answers, and holds no table that the test before has made."""
     engine = create_engine(database_url)
     with engine.begin() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
         assert inspect(connection).get_table_names() == []
         connection.execute(text("CREATE TABLE mark (id integer)"))
     engine.dispose()
-
-
-test_each_test_gets_another_empty_database = test_each_test_gets_an_empty_database

@@ -30,7 +30,7 @@ def test_the_drawing_at_the_top_is_the_tree() -> None:
     assert _drawn() == actual
 
 
-@pytest.mark.parametrize("kind", _classes(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(_classes()), ids=lambda kind: kind.__name__)
 def test_each_error_names_itself(kind: type[ApiError]) -> None:
     """Each class has its own code in kebab case and a title, and inherits neither."""
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", vars(kind)["code"])
