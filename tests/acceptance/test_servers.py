@@ -17,8 +17,9 @@ from tools.servers import SERVERS, ServerMissing, find, postgresql
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "tools.servers", "postgresql"]
 PROGRAM = """
-import time
+import signal, time
 from tools.servers import postgresql
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 with postgresql() as url:
     print(url, flush=True)
     time.sleep(60)
