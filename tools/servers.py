@@ -102,19 +102,22 @@ def _version(folder: Path) -> list[int]:
 
 def _apt_install(package: str) -> bool:
     """Whether apt is there, needs no password, and has installed the package."""
-    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if not shutil.which("apt-get") or (as_root and not shutil.which("sudo")):
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not all(shutil.which(program) for program in [*sudo[:1], "apt-get"]):
         return False
-    if as_root and subprocess.run([*as_root, "true"], capture_output=True, check=False).returncode:
+    if sudo and not _succeeds([*sudo, "true"]):
         return False
     print(f"Installing {package} with apt-get", file=sys.stderr)
-    apt = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-    commands = ([*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", package])
-    return all(
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode
-        == 0
-        for command in commands
+    apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    return _succeeds([*apt, "update"]) and _succeeds(
+        [*apt, "install", "--yes", "--no-install-recommends", package]
     )
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    # Standard output is for the URL alone.
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+    return ended.returncode == 0
 
 
 # --- running one ---
@@ -211,9 +214,6 @@ def _utf8_locale() -> str:
     return "C.UTF-8"
 
 
-# --- watching over it ---
-
-
 SERVERS = {
     "postgresql": Server(
         title="PostgreSQL",
@@ -231,6 +231,9 @@ SERVERS = {
         run=_run_postgresql,
     ),
 }
+
+
+# --- watching over it ---
 
 
 @contextmanager
