@@ -1,0 +1,51 @@
+"""Databases for tests: each test that asks for one gets an empty one of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from tools.servers import postgresql
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The URL of a PostgreSQL cluster that lives as long as the tests."""
+    with postgresql() as url:
+        yield url
+
+
+@contextmanager
+def empty_postgresql_database(server_url: str) -> Iterator[str]:
+    """A new database on the server, as its URL; dropped at the end, whoever is connected."""
+    name = f"test_{secrets.token_hex(6)}"
+    url = make_url(server_url)
+    with psycopg.connect(_without_driver(server_url), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, on SQLite and on PostgreSQL in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
+    else:
+        with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
+            yield url
+
+
+def _without_driver(url: str) -> str:
+    plain = make_url(url).set(drivername="postgresql")
+    return plain.render_as_string(hide_password=False)

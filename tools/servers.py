@@ -1,0 +1,294 @@
+"""Real database servers to throw away, each on a free port of 127.0.0.1.
+
+    with postgresql() as url:          # an SQLAlchemy URL
+        engine = create_engine(url)
+
+    python -m tools.servers postgresql   # prints the URL, and serves until Ctrl-C
+
+A server is watched over by a process of its own, which stops it and removes its files when
+the process that asked for it leaves the block or ends, in whatever way that happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import locale
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+TIMEOUT = 60
+"""Seconds that a server may take to start or to stop."""
+
+
+class ServerMissing(Exception):
+    """The server's programs aren't on this machine; the message says what to install."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A kind of server: how its programs are found or installed, and how one is run."""
+
+    title: str
+    programs: tuple[str, ...]
+    """Programs that must lie in one folder together."""
+    folders: tuple[str, ...]
+    """Patterns of folders to search after PATH, the newest version first."""
+    debian: str
+    fedora: str
+    macos: str
+    run: Callable[[Path, bool], AbstractContextManager[str]]
+    """Runs a server, given its programs' folder and whether it is durable; yields its URL."""
+
+
+def postgresql(*, durable: bool = False) -> AbstractContextManager[str]:
+    """A PostgreSQL cluster of one's own, as the URL of its database ``postgres``.
+
+    It doesn't wait for the disk unless ``durable`` is true, as a benchmark wants it.
+    Raises ServerMissing if PostgreSQL is neither found nor can be installed.
+    """
+    return _watched("postgresql", durable)
+
+
+# --- finding the programs ---
+
+
+def search_path(server: Server) -> list[Path]:
+    """The folders that may hold the server's programs, the likeliest first."""
+    found = [Path(folder) for folder in os.get_exec_path()]
+    for pattern in server.folders:
+        found += sorted(Path("/").glob(pattern.lstrip("/")), key=_version, reverse=True)
+    return found
+
+
+def find(server: Server, folders: Sequence[Path]) -> Path:
+    """The first of the folders that holds all the server's programs."""
+    for folder in folders:
+        if all(os.access(folder / program, os.X_OK) for program in server.programs):
+            return folder
+    raise ServerMissing(
+        f"{server.title} is needed and was not found. Install it:"
+        f"\n  Debian, Ubuntu: apt-get install {server.debian}"
+        f"\n  Fedora:         dnf install {server.fedora}"
+        f"\n  macOS:          brew install {server.macos}"
+    )
+
+
+def find_or_install(server: Server) -> Path:
+    """As ``find`` on the usual folders, after installing the server with apt where that is free."""
+    try:
+        return find(server, search_path(server))
+    except ServerMissing:
+        if not _apt_install(server.debian):
+            raise
+    return find(server, search_path(server))
+
+
+def _version(folder: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", str(folder))]
+
+
+def _apt_install(package: str) -> bool:
+    """Whether apt is there, needs no password, and has installed the package."""
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not all(shutil.which(program) for program in [*sudo[:1], "apt-get"]):
+        return False
+    if sudo and not _succeeds([*sudo, "true"]):
+        return False
+    print(f"Installing {package} with apt-get", file=sys.stderr)
+    apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    return _succeeds([*apt, "update"]) and _succeeds(
+        [*apt, "install", "--yes", "--no-install-recommends", package]
+    )
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    # Standard output is for the URL alone.
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+    return ended.returncode == 0
+
+
+# --- running one ---
+
+
+@contextmanager
+def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
+    account = _account("postgres")
+    with _folder("carboy-postgresql-", account) as home:
+        password = secrets.token_hex(16)
+        password_file = home / "password"
+        password_file.write_text(password)
+        if account:
+            shutil.chown(password_file, account, _group(account))
+
+        def call(program: str, *arguments: str) -> None:
+            _call([str(programs / program), *arguments], home, account)
+
+        cluster = f"--pgdata={home / 'cluster'}"
+        call(
+            "initdb", cluster, "--no-sync", "--username=postgres", "--encoding=UTF8",
+            f"--locale={_utf8_locale()}", "--auth=password", f"--pwfile={password_file}",
+        )  # fmt: skip
+        port = _free_port()
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": ""}
+        if not durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        log = f"--log={home / 'log'}"
+        try:
+            call("pg_ctl", "start", cluster, log, "--wait", f"--options={options}")
+            yield f"postgresql+psycopg://postgres:{password}@127.0.0.1:{port}/postgres"
+        finally:
+            if (home / "cluster" / "postmaster.pid").exists():
+                call("pg_ctl", "stop", cluster, "--mode=immediate")
+
+
+def _account(preferred: str) -> str | None:
+    """The account to run a server as: none but one's own, unless that is root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return preferred if preferred in names else "nobody"
+
+
+def _group(account: str) -> int:
+    return pwd.getpwnam(account).pw_gid
+
+
+@contextmanager
+def _folder(prefix: str, account: str | None) -> Iterator[Path]:
+    """A temporary folder that belongs to the account and goes with the block."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        if account:
+            shutil.chown(name, account, _group(account))
+        yield Path(name)
+
+
+def _call(command: Sequence[str], home: Path, account: str | None) -> None:
+    """Run a program to its end; RuntimeError with what it and the server's log said if it fails."""
+    # Into a file, for a server that stays behind would hold a pipe open.
+    with tempfile.TemporaryFile("w+") as output:
+        status = subprocess.run(
+            command,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT,
+            check=False,
+            user=account,
+            group=_group(account) if account else None,
+            extra_groups=[] if account else None,
+        ).returncode
+        if status:
+            output.seek(0)
+            log = home / "log"
+            said = output.read() + (log.read_text(errors="replace") if log.exists() else "")
+            raise RuntimeError(f"{command[0]} failed with status {status}:\n{said.strip()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _utf8_locale() -> str:
+    try:
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    except locale.Error:
+        return "C"
+    return "C.UTF-8"
+
+
+SERVERS = {
+    "postgresql": Server(
+        title="PostgreSQL",
+        programs=("initdb", "pg_ctl", "postgres"),
+        folders=(
+            "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
+            "/usr/pgsql-*/bin",  # the PostgreSQL project's own packages for Fedora and its kin
+            "/opt/homebrew/opt/postgresql@*/bin",
+            "/usr/local/opt/postgresql@*/bin",
+            "/Applications/Postgres.app/Contents/Versions/*/bin",
+        ),
+        debian="postgresql",
+        fedora="postgresql-server",
+        macos="postgresql@17",
+        run=_run_postgresql,
+    ),
+}
+
+
+# --- watching over it ---
+
+
+@contextmanager
+def _watched(name: str, durable: bool) -> Iterator[str]:
+    find_or_install(SERVERS[name])
+    command = [sys.executable, __file__, name, "--until-eof", *(["--durable"] if durable else [])]
+    # The watcher sees its standard input end when this process ends, killed or not. Its own
+    # session keeps a Ctrl-C on the terminal from it, which is for this process to act on.
+    watcher = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with watcher:
+        assert watcher.stdout
+        assert watcher.stderr
+        url = watcher.stdout.readline().strip()
+        if not url:
+            raise RuntimeError(f"{SERVERS[name].title} didn't start: {watcher.stderr.read()}")
+        try:
+            yield url
+        finally:
+            watcher.communicate()
+
+
+def _leave(*_: object) -> None:
+    """Unwind the blocks that stop the server, and let no second signal disturb that."""
+    for number in LEAVING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit()
+
+
+def main() -> None:
+    """Run one server, print its URL, and stop it on SIGTERM, Ctrl-C or the end of the input."""
+    parser = argparse.ArgumentParser(prog="python -m tools.servers", description=main.__doc__)
+    parser.add_argument("server", choices=sorted(SERVERS))
+    parser.add_argument("--durable", action="store_true", help="wait for the disk at each commit")
+    parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
+    arguments = parser.parse_args()
+    for number in LEAVING:
+        signal.signal(number, _leave)
+    server = SERVERS[arguments.server]
+    try:
+        with server.run(find_or_install(server), arguments.durable) as url:
+            print(url, flush=True)
+            if arguments.until_eof:
+                sys.stdin.read()
+            else:
+                signal.pause()
+    except (ServerMissing, RuntimeError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
