@@ -70,7 +70,7 @@ def _child(scanner: Scanner, depth: int) -> Filter:
         op: Literal["and", "or"] = "or" if logic[2] == "or" else "and"
         return _logic(scanner, op, logic[1] is not None, depth + 1)
     if scanner.text.startswith("not.", scanner.position):
-        raise scanner.error_here("'not.' stands before an operator, 'and(' or 'or('; misplaced")
+        raise scanner.error_here("'not.' belongs before an operator, 'and(' or 'or(': misplaced")
     ref = scanner.field(scanner.name("a condition such as id.eq.5"))
     scanner.require(".", "'.' and an operator")
     return _condition(scanner, ref, in_tree=True)
@@ -132,10 +132,7 @@ def _list(scanner: Scanner, opening: str, closing: str) -> tuple[str, ...]:
             found.append(scanner.quoted())
             scanner.skip_spaces()
         else:
-            plain = element.match(scanner.text, scanner.position)
-            assert plain is not None  # it matches the empty text too
-            scanner.position = plain.end()
-            found.append(plain[0])
+            found.append(scanner.read(element))
         if not scanner.take(","):
             break
     scanner.require(closing, f"',' or '{closing}'")
@@ -145,13 +142,12 @@ def _list(scanner: Scanner, opening: str, closing: str) -> tuple[str, ...]:
 def _tree_value(scanner: Scanner) -> str:
     if scanner.peek() == '"':
         return scanner.quoted()
-    text, start = scanner.text, scanner.position
-    plain = _PLAIN_VALUE.match(text, start)
-    assert plain is not None  # it matches the empty text too
-    scanner.position = plain.end()
-    if scanner.peek() in ("{", "["):
-        _skip_balanced(scanner)
-    return text[start : scanner.position]
+    start = scanner.position
+    plain = scanner.read(_PLAIN_VALUE)
+    if scanner.peek() not in ("{", "["):
+        return plain
+    _skip_balanced(scanner)
+    return scanner.text[start : scanner.position]
 
 
 def _skip_balanced(scanner: Scanner) -> None:
@@ -185,12 +181,12 @@ def _unknown_operator(scanner: Scanner, in_tree: bool) -> InvalidQuery:
     word = found[1] if found else ""
     if word in _OPERATORS:
         scanner.position += found.end() if found else 0
-        return scanner.error_here(f"operator '{word}' must be followed by '.' and a value;")
+        return scanner.expected("'.' and a value")
     near = get_close_matches(word.lower(), _OPERATORS, n=3, cutoff=0.55)
     has_dot = _OPERATOR.match(text) is not None
     if has_dot and near:
         meant = " or ".join(near)
-        return scanner.error_here(f"unknown operator '{shorten(word)}', did you mean {meant}?")
+        return scanner.error_here(f"unknown operator '{shorten(word)}' (did you mean {meant}?)")
     if in_tree:
         known = ", ".join(_OPERATORS)
         return scanner.expected(f"an operator and '.' (operators: {known})")

@@ -49,15 +49,13 @@ _CHOICES = {
 _PREFERENCES = (*_CHOICES, "max-affected")
 
 # The quantifiers are possessive: a hostile header must not cost quadratic time.
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _BLANKS = r"[ \t]*+"
-_VALUE = rf'{_BLANKS}(?:={_BLANKS}({_TOKEN}|"(?:[^"\\]|\\.)*+"){_BLANKS})?+'
-_PREFERENCE = re.compile(
-    rf"{_BLANKS}({_TOKEN}){_VALUE}(?:;{_BLANKS}(?:{_TOKEN}{_VALUE})?+)*+(?:,|$)"
-)
+_VALUE = rf'{_BLANKS}(?:={_BLANKS}({_WORD}|"(?:[^"\\]|\\.)*+"){_BLANKS})?+'
+_PREFERENCE = re.compile(rf"{_BLANKS}({_WORD}){_VALUE}(?:;{_BLANKS}(?:{_WORD}{_VALUE})?+)*+(?:,|$)")
 _EMPTY_ELEMENT = re.compile(r"[ \t]*(?:,|$)")
 _ENTITY_TAG = re.compile(r'[ \t]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
-_MEDIA_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
+_MEDIA_RANGE = re.compile(rf"({_WORD})/({_WORD})")
 _WEIGHT = re.compile(r"[ \t]*q[ \t]*=[ \t]*([01](?:\.[0-9]*)?)[ \t]*", re.IGNORECASE)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _MAX_AFFECTED = re.compile(r"[0-9]{1,18}")

@@ -92,7 +92,7 @@ class _Found:
             self.singles[attribute] = read(key, value)
         elif key in _SCOPED_WORDS:
             self._add_word(key, (), key, value, negated=False)
-        elif key == "not.and" or key == "not.or":
+        elif key in ("not.and", "not.or"):
             self._add_word(key, (), key[4:], value, negated=True)
         elif NAME.fullmatch(key):
             condition = parse_condition(key, FieldRef(key), value)
@@ -123,7 +123,7 @@ class _Found:
         self._add_word(key, path, ref.name, value, negated=negated)
 
     def _add_word(self, key: str, path: Path, word: str, value: str, *, negated: bool) -> None:
-        if word == "and" or word == "or":
+        if word in ("and", "or"):
             op: Literal["and", "or"] = "or" if word == "or" else "and"
             tree = parse_tree(key, op, negated, value)
             self.filters.append(ScopedFilter(path, tree, key))

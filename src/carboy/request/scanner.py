@@ -64,6 +64,14 @@ class Scanner:
             return True
         return False
 
+    def read(self, pattern: re.Pattern[str]) -> str:
+        """Move past what ``pattern`` matches here, and return that."""
+        found = pattern.match(self.text, self.position)
+        if not found:
+            return ""
+        self.position = found.end()
+        return found[0]
+
     def require(self, token: str, expected: str | None = None) -> None:
         """Move past ``token``, or raise InvalidQuery that says what was ``expected``."""
         if not self.take(token):
@@ -77,8 +85,7 @@ class Scanner:
     def skip_spaces(self) -> None:
         """Move past spaces, which may stand around commas and parentheses."""
         if self.text.startswith(" ", self.position):
-            found = _SPACES.match(self.text, self.position)
-            self.position = found.end() if found else self.position
+            self.read(_SPACES)
 
     def name(self, what: str = "a name") -> str:
         """Read a name, quoted or not."""
@@ -99,9 +106,7 @@ class Scanner:
         """Read ``"..."``, in which only ``\\"`` and ``\\\\`` are escapes."""
         found = _QUOTED.match(self.text, self.position)
         if not found:
-            raise self.error_here(
-                r"a quoted text that is not closed, or has another escape than \" and \\,"
-            )
+            raise self.error_here(r"an open quote, or another escape than \" and \\ in it,")
         self.position = found.end()
         text = found[1]
         return _ESCAPE.sub(r"\1", text) if "\\" in text else text
@@ -116,7 +121,7 @@ class Scanner:
             as_text = self.take(">")
             steps.append(self._step())
         if self.text.startswith("->", self.position):
-            raise self.error_here("'->>' gives text and must be the last step; another came")
+            raise self.error_here("a step after '->>', which gives text and must be the last,")
         return FieldRef(name, tuple(steps), as_text)
 
     def _step(self) -> str | int:

@@ -92,11 +92,11 @@ def _item(scanner: Scanner, depth: int) -> SelectItem:
     if following == "(" and name == "count" and not (quoted or spread) and scanner.take("()"):
         _refuse_cast(scanner)
         return SelectField(None, alias, "count")
-    if following == "(" or following == "!":
+    if following in ("(", "!"):
         return _embed(scanner, depth, name, alias, spread)
     if spread:
-        raise scanner.expected("'(': only a relation can be spread,")
-    if following == "" or following == ",":
+        raise scanner.expected("'(' (only a relation can be spread)")
+    if following in ("", ","):
         return SelectField(FieldRef(name), alias)
     ref = scanner.field(name)
     aggregate = _aggregate(scanner) if scanner.take(".") else None
@@ -143,7 +143,7 @@ def _aggregate(scanner: Scanner) -> Aggregate:
 
 def _refuse_cast(scanner: Scanner) -> None:
     if scanner.text.startswith("::", scanner.position):
-        raise scanner.error_here("casts ('::type') are not supported; found one")
+        raise scanner.error_here("an unsupported cast ('::type')")
 
 
 def _order_term(scanner: Scanner) -> OrderTerm:
