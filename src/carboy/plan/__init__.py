@@ -1,0 +1,18 @@
+"""Names bound to the schema, values taken out: what to do, without how."""
+
+from .context import Context
+from .cursor import Cursor, decode_cursor, encode_cursor
+from .nodes import ReadPlan
+from .read import PlannedRead, Window, plan_item, plan_list
+
+__all__ = [
+    "Context",
+    "Cursor",
+    "PlannedRead",
+    "ReadPlan",
+    "Window",
+    "decode_cursor",
+    "encode_cursor",
+    "plan_item",
+    "plan_list",
+]

@@ -3,8 +3,8 @@
 It knows HTTP and the grammar, no models and no database.
 """
 
-from carboy.request.body import check_content_type, parse_json, parse_rows
-from carboy.request.headers import (
+from .body import check_content_type, parse_json, parse_rows
+from .headers import (
     EntityTag,
     EntityTags,
     Prefer,
@@ -15,10 +15,10 @@ from carboy.request.headers import (
     parse_prefer,
     preference_applied,
 )
-from carboy.request.http import Headers, Request, parse
-from carboy.request.keys import join_key, split_key
-from carboy.request.query_string import parse_query
-from carboy.request.select import parse_order, parse_select
+from .http import Headers, Request, parse
+from .keys import join_key, split_key
+from .query_string import parse_query
+from .select import parse_order, parse_select
 
 __all__ = [
     "EntityTag",

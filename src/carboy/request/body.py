@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from msgspec import UNSET
 
-from carboy.errors import InvalidBody, Problem, UnsupportedMediaType
-from carboy.request.scanner import shorten
+from ..errors import InvalidBody, Problem, UnsupportedMediaType
+from .scanner import shorten
 
 MAX_EXPONENT = 400
 """Powers of ten that a number may have; doubles end at 308. int() of 1e999999999 never ends."""

@@ -13,9 +13,9 @@ import re
 from difflib import get_close_matches
 from typing import Literal, get_args
 
-from carboy.errors import InvalidQuery
-from carboy.request.ast import Condition, FieldRef, Filter, Logic, Operator
-from carboy.request.scanner import MAX_NESTING, Scanner, shorten
+from ..errors import InvalidQuery
+from .ast import Condition, FieldRef, Filter, Logic, Operator
+from .scanner import MAX_NESTING, Scanner, shorten
 
 _OPERATORS: dict[str, Operator] = {name: name for name in get_args(Operator)}
 _QUANTIFIED = frozenset(("eq", "gt", "gte", "lt", "lte", "like", "ilike"))

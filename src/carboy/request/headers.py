@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from carboy.errors import BadRequest, Problem
-from carboy.request.scanner import shorten
+from ..errors import BadRequest, Problem
+from .scanner import shorten
 
 
 class Prefer(Struct, frozen=True):

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from carboy.errors import NotAcceptable
-from carboy.request.ast import Query
-from carboy.request.body import check_content_type
-from carboy.request.headers import (
+from ..errors import NotAcceptable
+from .ast import Query
+from .body import check_content_type
+from .headers import (
     EntityTags,
     Prefer,
     accepts_json,
@@ -18,7 +18,7 @@ from carboy.request.headers import (
     parse_if_none_match,
     parse_prefer,
 )
-from carboy.request.query_string import parse_query
+from .query_string import parse_query
 
 _METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
@@ -48,6 +48,7 @@ class Request(Struct, frozen=True):
     idempotency_key: str | None = None
     body: bytes | None = None
     path: str = ""
+    query_string: str = ""
 
 
 def parse(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from carboy.errors import BadRequest
-from carboy.request.scanner import shorten
+from ..errors import BadRequest
+from .scanner import shorten
 
 _PART = re.compile(r'"([^"\\]*(?:\\["\\][^"\\]*)*)"|([^,"][^,]*)')
 _ESCAPE = re.compile(r"\\(.)")

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from carboy.errors import InvalidQuery
-from carboy.request.ast import FieldRef, OrderTerm, Path, Query, ScopedFilter
-from carboy.request.filters import parse_condition, parse_tree
-from carboy.request.scanner import MAX_NESTING, NAME, Scanner, shorten
-from carboy.request.select import parse_order, parse_select
+from ..errors import InvalidQuery
+from .ast import FieldRef, OrderTerm, Path, Query, ScopedFilter
+from .filters import parse_condition, parse_tree
+from .scanner import MAX_NESTING, NAME, Scanner, shorten
+from .select import parse_order, parse_select
 
 _NUMBER = re.compile(r"[0-9]{1,18}")  # stays below 2**63
 _SCOPED_WORDS = frozenset(("order", "limit", "offset", "and", "or"))

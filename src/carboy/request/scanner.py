@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from carboy.errors import InvalidQuery
-from carboy.request.ast import FieldRef
+from ..errors import InvalidQuery
+from .ast import FieldRef
 
 MAX_NESTING = 50
 """Levels of parentheses that a select or a logic tree may have; it keeps Python's stack safe."""

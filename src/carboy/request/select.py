@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal, get_args
 
-from carboy.request.ast import (
+from .ast import (
     Aggregate,
     FieldRef,
     OrderTerm,
@@ -23,7 +23,7 @@ from carboy.request.ast import (
     SelectField,
     SelectItem,
 )
-from carboy.request.scanner import MAX_NESTING, Scanner
+from .scanner import MAX_NESTING, Scanner
 
 _AGGREGATES: dict[str, Aggregate] = {name: name for name in get_args(Aggregate)}
 _AGGREGATE_CALLS = ", ".join(f"{name}()" for name in sorted(_AGGREGATES))

@@ -1,0 +1,13 @@
+"""Plans to SQL: SQLAlchemy Core builds it, one module a database holds every difference."""
+
+from .compile import Statement, compile_matching, compile_read, compile_select
+from .dialects import Dialect, dialect_for
+
+__all__ = [
+    "Dialect",
+    "Statement",
+    "compile_matching",
+    "compile_read",
+    "compile_select",
+    "dialect_for",
+]

@@ -57,18 +57,15 @@ def compile_select(select: sa.Select[Any], engine_dialect: EngineDialect) -> Sta
     )
     names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
     assert names is not None
-    constants = compiled.construct_params()
     binds = {name: bind for bind, name in compiled.bind_names.items()}
     parameters = []
     for name in names:
-        index = _index(name)
-        bind = binds.get(name)
-        process = None
-        if bind is not None:
-            process = bind.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
+        bind, index = binds[name], _index(name)
+        process = bind.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
         constant = None
         if index is None:
-            constant = constants[name] if process is None else process(constants[name])
+            value = bind.effective_value
+            constant = value if process is None else process(value)
         parameters.append((name, index, constant, process))
     return Statement(str(compiled), tuple(parameters), bool(compiled.positional))
 

@@ -1,0 +1,192 @@
+"""The Flask extension: registers resources and hands requests to the pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any, cast
+
+import flask
+from msgspec import Struct
+from sqlalchemy.engine import Engine
+from werkzeug.exceptions import HTTPException
+
+from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
+from .execute import Database
+from .pipeline import Api, answer
+from .request import parse
+from .respond import Response, respond_error
+from .schema import Registration, Schema, SchemaError, Validate, build_schema
+from .schema import default_name, subject_of
+from .settings import Settings, read_settings
+
+_KEY = "carboy"
+_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+logger = logging.getLogger("carboy")
+
+
+class State(Struct, eq=False):
+    """One application's part: its settings, its database, and the API once it is built."""
+
+    settings: Settings
+    source: Any
+    lock: Any
+    api: Api | None = None
+
+
+class Carboy:
+    """A REST API for the models of a Flask application.
+
+    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``.
+    """
+
+    def __init__(self, app: flask.Flask | None = None, db: Any = None) -> None:
+        self._registrations: list[Registration] = []
+        self._db = db
+        if app is not None:
+            self.init_app(app, db)
+
+    def init_app(self, app: flask.Flask, db: Any = None) -> None:
+        """Add the API to an application."""
+        source = db if db is not None else self._db
+        if source is None:
+            raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
+        settings = read_settings(app.config)
+        app.extensions[_KEY] = State(settings=settings, source=source, lock=threading.Lock())
+        prefix = settings.prefix.rstrip("/")
+        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<path:key>"):
+            app.add_url_rule(
+                rule, "carboy", self._view, methods=_METHODS, provide_automatic_options=False
+            )
+
+    def resource(
+        self,
+        model: Any,
+        *,
+        name: str | None = None,
+        readable: Sequence[str] | None = None,
+        writable: Sequence[str] | None = None,
+        hidden: Sequence[str] = (),
+        read_only: bool = False,
+        search: Sequence[str] = (),
+        order: str | None = None,
+        page_size: int | None = None,
+        max_page_size: int | None = None,
+        max_depth: int | None = None,
+        require_match: bool = False,
+        validate: Validate | None = None,
+    ) -> None:
+        """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
+        subject = subject_of(model)
+        self._registrations.append(
+            Registration(
+                subject=subject,
+                name=name or default_name(subject),
+                readable=tuple(readable) if readable is not None else None,
+                writable=tuple(writable) if writable is not None else None,
+                hidden=tuple(hidden),
+                read_only=read_only,
+                search=tuple(search),
+                order=order,
+                page_size=page_size,
+                max_page_size=max_page_size,
+                max_depth=max_depth,
+                require_match=require_match,
+                validate=validate,
+            )
+        )
+
+    @property
+    def schema(self) -> Schema:
+        """What is exposed, in the current application."""
+        return self._api().schema
+
+    def _api(self) -> Api:
+        state = cast(State, flask.current_app.extensions[_KEY])
+        if state.api is None:
+            with state.lock:
+                if state.api is None:
+                    state.api = self._build(state)
+        return state.api
+
+    def _build(self, state: State) -> Api:
+        engine = _engine(state.source)
+        settings = state.settings
+        return Api(
+            schema=build_schema(self._registrations),
+            settings=settings,
+            database=Database(engine, statements=settings.statement_cache),
+            cursor_key=_cursor_key(flask.current_app, engine),
+        )
+
+    def _view(self, resource: str, key: str | None = None) -> flask.Response:
+        response = self._answer(resource, key)
+        return flask.Response(response.body, response.status, list(response.headers))
+
+    def _answer(self, resource: str, key: str | None) -> Response:
+        try:
+            api = self._api()
+            return answer(api, self._parsed(api.settings, resource, key))
+        except ApiError as error:
+            if not isinstance(error, InternalError):
+                return respond_error(error)
+            return _internal_error(error)
+        except HTTPException:
+            raise
+        except Exception as error:
+            return _internal_error(error)
+
+    def _parsed(self, settings: Settings, resource: str, key: str | None) -> Any:
+        request = flask.request
+        query_string = request.environ.get("QUERY_STRING", "")
+        if len(query_string) > settings.max_url_length:
+            raise LimitExceeded(
+                f"the query string is longer than {settings.max_url_length} bytes "
+                "(CARBOY_MAX_URL_LENGTH)"
+            )
+        return parse(
+            request.method,
+            resource,
+            key,
+            query_string,
+            request.headers,
+            _body(settings),
+            path=request.path,
+        )
+
+
+def _body(settings: Settings) -> bytes:
+    """The request's body, read no further than the limit."""
+    limit = settings.max_body_bytes
+    length = flask.request.content_length
+    body = b"" if length is not None and length > limit else flask.request.stream.read(limit + 1)
+    if (length or 0) > limit or len(body) > limit:
+        raise PayloadTooLarge(f"the body is larger than {limit} bytes (CARBOY_MAX_BODY_BYTES)")
+    return body
+
+
+def _internal_error(error: Exception) -> Response:
+    """A 500 with an id that the log has too, and nothing else."""
+    number = uuid.uuid4().hex
+    logger.error("internal error %s", number, exc_info=error)
+    return respond_error(
+        InternalError("an internal error; the log has it under this id", instance=number)
+    )
+
+
+def _engine(source: Any) -> Engine:
+    """The engine of a Flask extension's object, or the engine itself."""
+    engine = source if isinstance(source, Engine) else getattr(source, "engine", None)
+    if isinstance(engine, Engine):
+        return engine
+    raise SchemaError(f"{source!r} is no Engine and has none; give Carboy your db object")
+
+
+def _cursor_key(app: flask.Flask, engine: Engine) -> bytes:
+    """Signs cursors; the same in every worker even where the application has no secret."""
+    secret = app.secret_key or engine.url.render_as_string(hide_password=False)
+    material = secret if isinstance(secret, bytes) else str(secret).encode()
+    return hashlib.sha256(b"carboy cursors" + material).digest()

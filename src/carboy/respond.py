@@ -1,0 +1,165 @@
+"""Results and errors to status, headers and bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from .errors import ApiError, NotFound, Problem
+from .execute import ReadResult
+from .plan import Cursor, PlannedRead, encode_cursor
+from .request import EntityTags, Request, preference_applied
+
+JSON = ("Content-Type", "application/json")
+_PROBLEM = ("Content-Type", "application/problem+json")
+_TYPE_ROOT = "urn:carboy:error:"
+_REPLACED = re.compile(r"(?:^|&)(?:after|page|offset)=[^&]*")
+
+
+class Response(Struct, frozen=True):
+    """An HTTP answer, ready for any framework."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class ProblemDocument(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457, with ``error`` for clients that read just that, and every fault in ``errors``."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: str
+    instance: str | None = None
+    errors: tuple[Problem, ...] = ()
+
+
+def respond_error(error: ApiError) -> Response:
+    """An error as application/problem+json."""
+    document = ProblemDocument(
+        type=_TYPE_ROOT + error.code,
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        error=error.detail,
+        instance=error.instance,
+        errors=error.problems,
+    )
+    return Response(error.status, (_PROBLEM, *error.headers), msgspec.json.encode(document))
+
+
+def respond_item(request: Request, result: ReadResult | None) -> Response:
+    """One row with its ETag, or 304."""
+    if result is None:
+        raise NotFound(f"{request.resource!r} has no row {request.key!r}")
+    etag = item_etag(result.version, result.body)
+    if _matches(request.if_none_match, etag):
+        return Response(304, (("ETag", etag),), b"")
+    return Response(200, (JSON, ("ETag", etag)), result.body)
+
+
+def item_etag(version: str | None, body: bytes) -> str:
+    """The row's version, which If-Match is about, and a digest of what was asked for."""
+    digest = blake2b(body, digest_size=8).hexdigest()
+    return f'"{version}-{digest}"' if version is not None else f'"{digest}"'
+
+
+def respond_list(
+    request: Request, planned: PlannedRead, result: ReadResult, cursor_key: bytes
+) -> Response:
+    """A page: its rows, the cursor to the next, and what was counted."""
+    page = page_facts(planned, result, cursor_key)
+    parts = [b'{"data":', result.body]
+    for name, value in page.members():
+        parts.append(b',"' + name.encode() + b'":' + msgspec.json.encode(value))
+    parts.append(b"}")
+    body = b"".join(parts)
+    headers = [JSON, ("ETag", f'"{blake2b(body, digest_size=8).hexdigest()}"')]
+    if _matches(request.if_none_match, headers[1][1]):
+        return Response(304, (headers[1],), b"")
+    links = _links(request, page)
+    if links:
+        headers.append(("Link", links))
+    applied = preference_applied(request.prefer, ["count"] if planned.plan.counted else [])
+    if applied:
+        headers.append(("Preference-Applied", applied))
+    return Response(200, tuple(headers), body)
+
+
+class PageFacts(Struct, frozen=True):
+    """What a list says beside its rows; the numbers are None where they weren't asked for."""
+
+    next: str | None
+    total: int | None
+    page: int | None = None
+    per_page: int | None = None
+    pages: int | None = None
+    following: int | None = None
+
+    def members(self) -> list[tuple[str, Any]]:
+        """The members of the JSON object, ``data`` aside."""
+        numbers = [(n, getattr(self, n)) for n in ("page", "per_page", "pages", "total")]
+        return [("next", self.next), *((n, v) for n, v in numbers if v is not None)]
+
+
+def page_facts(planned: PlannedRead, result: ReadResult, cursor_key: bytes) -> PageFacts:
+    """The cursor and the numbers of one page."""
+    window = planned.window
+    assert window is not None
+    more = result.rows > window.limit and window.limit > 0
+    cursor = None
+    if more and planned.scope is not None:
+        if planned.by_offset:
+            following = Cursor(planned.scope, offset=window.offset + window.limit)
+            cursor = encode_cursor(following, cursor_key)
+        elif result.cursor is not None:
+            values = tuple(msgspec.json.decode(result.cursor))
+            cursor = encode_cursor(Cursor(planned.scope, values), cursor_key)
+    following_offset = window.offset + window.limit if more else None
+    if window.page is None:
+        return PageFacts(cursor, result.total, following=following_offset)
+    total = result.total or 0
+    pages = -(-total // window.limit)
+    return PageFacts(cursor, total, window.page, window.limit, pages, following_offset)
+
+
+def _links(request: Request, page: PageFacts) -> str:
+    """RFC 8288 links: by page where one was asked for, else by cursor, else by offset."""
+    rest = _REPLACED.sub("", request.query_string).lstrip("&")
+
+    def link(relation: str, **changed: Any) -> str:
+        query = "&".join(filter(None, (rest, urlencode(changed))))
+        return f'<{quote(request.path)}?{query}>; rel="{relation}"'
+
+    if page.page is not None:
+        links = [link("first", page=1)]
+        if page.page > 1:
+            links.append(link("prev", page=page.page - 1))
+        if page.pages and page.page < page.pages:
+            links.append(link("next", page=page.page + 1))
+        if page.pages:
+            links.append(link("last", page=page.pages))
+        return ", ".join(links)
+    if page.next is not None:
+        return link("next", after=page.next)
+    return link("next", offset=page.following) if page.following is not None else ""
+
+
+def _matches(tags: EntityTags | None, etag: str) -> bool:
+    """If-None-Match, by weak comparison as RFC 9110 section 13.1.2 says."""
+    if tags is None:
+        return False
+    return tags == "*" or any(f'"{tag.opaque}"' == etag for tag in tags)
+
+
+def respond_options(allowed: Sequence[str]) -> Response:
+    """What OPTIONS answers."""
+    return Response(204, (("Allow", ", ".join(allowed)),), b"")
