@@ -19,8 +19,15 @@ from .execute import Database
 from .pipeline import Api, answer
 from .request import parse
 from .respond import Response, respond_error
-from .schema import Registration, Schema, SchemaError, Validate, build_schema
-from .schema import default_name, subject_of
+from .schema import (
+    Registration,
+    Schema,
+    SchemaError,
+    Validate,
+    build_schema,
+    default_name,
+    subject_of,
+)
 from .settings import Settings, read_settings
 
 _KEY = "carboy"

@@ -46,6 +46,4 @@ def decode_cursor(text: str, key: bytes, scope: str) -> Cursor:
 
 
 def _sign(payload: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, b"carboy cursor:" + payload, "sha256")[
-        :_SIGNATURE_BYTES
-    ]
+    return hmac.digest(key, b"carboy cursor:" + payload, "sha256")[:_SIGNATURE_BYTES]

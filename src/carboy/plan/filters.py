@@ -115,7 +115,8 @@ def _comparable(value: FieldValue, op: str, parameter: str) -> None:
 def _textual(value: FieldValue, op: str, parameter: str) -> None:
     if not is_text(value):
         raise InvalidQuery.at(
-            parameter, f"{parameter}: {op} needs text; {value.field.name!r} is {value.type.kind.value}"
+            parameter,
+            f"{parameter}: {op} needs text; {value.field.name!r} is {value.type.kind.value}",
         )
 
 
@@ -136,8 +137,8 @@ def _container_slot(
         items = [_item(value, part, parameter) for part in _braced(text, parameter)]
         return context.slot(items, Kind.ARRAY, value.field)
     raise InvalidQuery.at(
-        parameter, f"{parameter}: {op} needs a JSON or array field; "
-        f"{value.field.name!r} is {kind.value}"
+        parameter,
+        f"{parameter}: {op} needs a JSON or array field; {value.field.name!r} is {kind.value}",
     )
 
 

@@ -37,11 +37,11 @@ def tie_breakers(resource: Resource, sorts: list[Sort]) -> list[Sort]:
 
     One direction for all lets a single index serve both.
     """
-    present = {s.value.field for s in sorts if isinstance(s.value, FieldValue) and not s.value.steps}
+    present = {
+        s.value.field for s in sorts if isinstance(s.value, FieldValue) and not s.value.steps
+    }
     descending = bool(sorts) and sorts[-1].descending
-    return [
-        Sort(FieldValue(field), descending) for field in resource.key if field not in present
-    ]
+    return [Sort(FieldValue(field), descending) for field in resource.key if field not in present]
 
 
 def _sort(context: Context, resource: Resource, term: OrderTerm, parameter: str) -> Sort:
@@ -74,9 +74,7 @@ def _describe(sort: Sort) -> str:
     return ".".join(names) + f" {sort.descending:d}{sort.nulls_first:d}"
 
 
-def rows_after(
-    context: Context, order: tuple[Sort, ...], values: tuple[object, ...]
-) -> Predicate:
+def rows_after(context: Context, order: tuple[Sort, ...], values: tuple[object, ...]) -> Predicate:
     """The rows that come after the one with these values in a total order."""
     if len(values) != len(order):
         raise InvalidQuery.at("after", "after: this cursor belongs to another order")

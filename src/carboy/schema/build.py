@@ -173,8 +173,6 @@ def _related(resources: Mapping[str, Resource]) -> dict[str, Resource]:
     return finished
 
 
-def _with_relations(
-    resource: Resource, relations: dict[str, tuple[Relation, ...]]
-) -> Resource:
+def _with_relations(resource: Resource, relations: dict[str, tuple[Relation, ...]]) -> Resource:
     values = {name: getattr(resource, name) for name in resource.__struct_fields__}
     return Resource(**{**values, "relations": MappingProxyType(relations)})

@@ -8,12 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine.interfaces import Dialect as EngineDialect
-from sqlalchemy.sql import FromClause
 
 from ..plan.nodes import ReadPlan
-from ..schema import Kind
 from .dialects import Dialect
-from .expressions import slot_name
 from .read import ReadBuilder
 
 Processor = Callable[[Any], Any]
@@ -52,9 +49,7 @@ def compile_matching(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDia
 
 def compile_select(select: sa.Select[Any], engine_dialect: EngineDialect) -> Statement:
     """SQL text and how its parameters are filled. Parameters called v0, v1... are values."""
-    compiled = select.compile(
-        dialect=engine_dialect, compile_kwargs={"render_postcompile": True}
-    )
+    compiled = select.compile(dialect=engine_dialect, compile_kwargs={"render_postcompile": True})
     names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
     assert names is not None
     binds = {name: bind for bind, name in compiled.bind_names.items()}

@@ -26,7 +26,7 @@ from ..plan.nodes import (
 )
 from ..schema import FieldType, Kind, Relation
 from .dialects import Dialect, Expression
-from .expressions import Expressions, own_column, slot_name
+from .expressions import Expressions, own_column
 
 _ONE = sa.literal_column("1")
 _COUNT = FieldType(Kind.INTEGER)
@@ -85,15 +85,16 @@ class ReadBuilder:
         computed = [
             self.expressions.value(sort.value, source).label(f"sort_{index}")
             for index, sort in enumerate(node.order)
-            if plan.cursor and isinstance(sort.value, RelatedValue)
-            or plan.cursor and isinstance(sort.value, FieldValue) and sort.value.steps
+            if (plan.cursor
+            and isinstance(sort.value, RelatedValue))
+            or (plan.cursor
+            and isinstance(sort.value, FieldValue)
+            and sort.value.steps)
         ]
         query = sa.select(*self._needed(node, source, plan.cursor), *computed)
         return self._page(node, query.select_from(source).where(condition), source, numbered=True)
 
-    def _related_rows(
-        self, node: Node, relation: Relation, parent: FromClause
-    ) -> FromClause:
+    def _related_rows(self, node: Node, relation: Relation, parent: FromClause) -> FromClause:
         source, froms, condition = self.expressions.related(relation, node.resource, parent)
         query = sa.select(*self._needed(node, source, False)).select_from(froms)
         query = query.where(condition, *self._filter(node.where, source)).correlate(parent)
@@ -117,7 +118,9 @@ class ReadBuilder:
         """The columns that objects and relations are made of."""
         columns = dict.fromkeys(_columns(node))
         if cursor:
-            sorted_by = (s.value.field.column for s in node.order if isinstance(s.value, FieldValue))
+            sorted_by = (
+                s.value.field.column for s in node.order if isinstance(s.value, FieldValue)
+            )
             columns |= dict.fromkeys(sorted_by)
         return [own_column(source, column) for column in columns] or [_ONE.label("one")]
 
@@ -127,9 +130,7 @@ class ReadBuilder:
         parts = [*self._filter(node.where, source), *self._filter(after, source)]
         return self.expressions.limited(node.resource, source, sa.and_(sa.true(), *parts))
 
-    def _filter(
-        self, predicate: Predicate | None, source: FromClause
-    ) -> list[ColumnElement[bool]]:
+    def _filter(self, predicate: Predicate | None, source: FromClause) -> list[ColumnElement[bool]]:
         return [] if predicate is None else [self.expressions.predicate(predicate, source)]
 
     def _sort(self, sort: Sort, source: FromClause) -> Expression:
@@ -190,9 +191,7 @@ class ReadBuilder:
             value = self._object(node, rows)
         return sa.select(self.dialect.json_aggregate(value)).select_from(rows).correlate(parent)
 
-    def _spread(
-        self, embed: Embed, parent: FromClause
-    ) -> Iterator[tuple[str, bool, Expression]]:
+    def _spread(self, embed: Embed, parent: FromClause) -> Iterator[tuple[str, bool, Expression]]:
         """A to-one's keys beside the parent's own; a to-many's as arrays."""
         node, relation = embed.node, embed.relation
         if relation.many:
@@ -249,9 +248,7 @@ class ReadBuilder:
         grouped = sa.select(*columns).select_from(base).group_by(*plain)
         return grouped.subquery(self.expressions.fresh("g"))
 
-    def _raw(
-        self, node: Node, source: FromClause
-    ) -> Iterator[tuple[Output | None, Expression]]:
+    def _raw(self, node: Node, source: FromClause) -> Iterator[tuple[Output | None, Expression]]:
         """Values as the database has them, in the order of the output keys."""
         for output in node.outputs:
             if isinstance(output, Output):

@@ -70,9 +70,7 @@ class Dialect(ABC):
         """What ``groupable`` made, as JSON."""
 
     @abstractmethod
-    def json_path(
-        self, value: Expression, steps: Sequence[str | int], as_text: bool
-    ) -> Expression:
+    def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         """A place inside a JSON value, as JSON or as text."""
 
     @abstractmethod

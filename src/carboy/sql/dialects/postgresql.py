@@ -117,9 +117,7 @@ class PostgreSQL(Dialect):
     def ungroup(self, value: Expression) -> Expression:
         return sa.cast(value, sa.JSON)
 
-    def json_path(
-        self, value: Expression, steps: Sequence[str | int], as_text: bool
-    ) -> Expression:
+    def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         for index, step in enumerate(steps):
             last = as_text and index == len(steps) - 1
             key = sa.literal(step, sa.Integer if isinstance(step, int) else sa.Text)
@@ -173,9 +171,7 @@ class PostgreSQL(Dialect):
         return sa.func.md5(sa.cast(sa.tuple_(*source.columns), sa.Text))
 
 
-def search_vector(
-    columns: Sequence[Expression], config: str
-) -> Expression:
+def search_vector(columns: Sequence[Expression], config: str) -> Expression:
     """The text that ``q=`` searches; an index on exactly this expression serves it."""
     empty = _constant("''")
     joined = reduce(

@@ -73,9 +73,11 @@ class SQLite(Dialect):
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
         joined = reduce(
-            lambda a, b: sa.func.substr(a, 1, sa.func.length(a) - 1, type_=sa.Text)
-            + _constant("','")
-            + sa.func.substr(b, 2, type_=sa.Text),
+            lambda a, b: (
+                sa.func.substr(a, 1, sa.func.length(a) - 1, type_=sa.Text)
+                + _constant("','")
+                + sa.func.substr(b, 2, type_=sa.Text)
+            ),
             objects,
         )
         return _json(joined)
@@ -147,9 +149,7 @@ class SQLite(Dialect):
     def ungroup(self, value: Expression) -> Expression:
         return _json(value)
 
-    def json_path(
-        self, value: Expression, steps: Sequence[str | int], as_text: bool
-    ) -> Expression:
+    def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         path = "$" + "".join(_path_step(step) for step in steps)
         document = sa.type_coerce(value, sa.Text)
         valid = sa.case((sa.func.json_valid(document), document))
@@ -223,9 +223,7 @@ def _own(source: FromClause, column: Any) -> Expression:
 
 def _searched_text(resource: Resource, source: FromClause) -> Expression:
     columns = [_own(source, field.column) for field in resource.search]
-    return reduce(
-        lambda a, b: a + _constant("' '") + b, [sa.func.coalesce(c, "") for c in columns]
-    )
+    return reduce(lambda a, b: a + _constant("' '") + b, [sa.func.coalesce(c, "") for c in columns])
 
 
 def _hashable(value: Expression) -> Expression:
@@ -242,8 +240,10 @@ def _path_step(step: str | int) -> str:
 def _datetime(value: Expression, middle: Expression, end: Expression) -> Expression:
     """Timestamps with six digits of a second: SQLAlchemy's own spelling fast, others rightly."""
     text = sa.type_coerce(value, sa.Text)
-    own = sa.func.substr(text, 1, 10, type_=sa.Text) + middle + sa.func.substr(
-        text, 12, type_=sa.Text
+    own = (
+        sa.func.substr(text, 1, 10, type_=sa.Text)
+        + middle
+        + sa.func.substr(text, 12, type_=sa.Text)
     )
     day = sa.func.strftime("%Y-%m-%d", text, type_=sa.Text)
     time = sa.func.strftime("%H:%M:%f000", text, type_=sa.Text)

@@ -1,0 +1,7 @@
+"""Plans to results."""
+
+from .database import Database
+from .errors import RETRY_AFTER, api_error
+from .read import ReadResult, execute_read
+
+__all__ = ["RETRY_AFTER", "Database", "ReadResult", "api_error", "execute_read"]

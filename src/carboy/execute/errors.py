@@ -1,0 +1,38 @@
+"""What a database's error means to the client."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from ..errors import ApiError, BadRequest, Forbidden, InternalError, Unavailable
+
+RETRY_AFTER = ("Retry-After", "1")
+
+
+def api_error(error: Exception, engine: Engine) -> ApiError:
+    """What a database's error means to the client."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return Unavailable("no free database connection; try again", headers=[RETRY_AFTER])
+    original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    state = str(getattr(original, "sqlstate", None) or "")
+    if state.startswith("22"):
+        return BadRequest("a value in the request is out of what the database can hold")
+    if state == "42501":
+        return Forbidden("the database user may not do this")
+    if state.startswith(("40", "55", "57", "53")) or "locked" in str(original):
+        return Unavailable("the database is busy; try again", headers=[RETRY_AFTER])
+    if "overflow" in str(original) or isinstance(original, OverflowError):
+        return BadRequest("a number in the request or its result is past 64 bits")
+    if _is_down(original, engine):
+        return Unavailable("the database can't be reached; try again", headers=[RETRY_AFTER])
+    return InternalError("the database refused a statement")
+
+
+def _is_down(error: object, engine: Engine) -> bool:
+    dbapi = engine.dialect.dbapi
+    if dbapi is None or not isinstance(error, dbapi.OperationalError | dbapi.InterfaceError):
+        return False
+    if engine.dialect.name == "sqlite":
+        return "unable to open" in str(error) or "disk I/O" in str(error)
+    return True

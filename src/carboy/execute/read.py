@@ -1,0 +1,63 @@
+"""A read plan to its result."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from msgspec import Struct
+
+from ..plan import PlannedRead
+from ..sql import Statement, compile_matching
+from .database import Database
+
+
+class ReadResult(Struct, frozen=True):
+    """What a read answers: the database's JSON, and what a list says about itself.
+
+    ``rows`` counts those that were fetched: one more than shown where more follow. ``cursor``
+    is a JSON array of the order's values in the last row; ``version`` is an item's row version.
+    """
+
+    body: bytes
+    rows: int = 1
+    cursor: str | None = None
+    total: int | None = None
+    version: str | None = None
+
+
+def execute_read(database: Database, planned: PlannedRead) -> ReadResult | None:
+    """Run a read: None where an item isn't there."""
+    plan = planned.plan
+    row = database.fetch(database.read_statement(plan), planned.values)
+    if row is None:
+        return None
+    if plan.shown is None:
+        return ReadResult(body=_bytes(row[0]), version=row[1])
+    body, rows, cursor, total = row
+    if plan.counted in ("planned", "estimated") and database.dialect.has_planner_estimates:
+        total = _estimate(database, planned, total)
+    return ReadResult(_bytes(body), rows, cursor, total)
+
+
+def _estimate(database: Database, planned: PlannedRead, counted: int | None) -> int:
+    """The planner's estimate, which no SELECT can ask for: EXPLAIN, which reads no rows."""
+    plan = planned.plan
+    if counted is not None and counted <= plan.estimate_above:
+        return counted
+    dialect = database.engine.dialect
+
+    def build() -> Statement:
+        statement = compile_matching(plan, database.dialect, dialect)
+        explain = f"EXPLAIN (FORMAT JSON) {statement.sql}"
+        return Statement(explain, statement.parameters, statement.positional)
+
+    row = database.fetch(database.statement(("explain", plan), build), planned.values)
+    assert row is not None
+    explained = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+    estimate = int(explained[0]["Plan"]["Plan Rows"])
+    return max(estimate, counted or 0)
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else str(body).encode()
