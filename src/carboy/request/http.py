@@ -1,0 +1,80 @@
+"""Stage one: what came over HTTP, as one frozen Request that knows no models."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from carboy.errors import NotAcceptable
+from carboy.request.ast import Query
+from carboy.request.body import check_content_type
+from carboy.request.headers import (
+    EntityTags,
+    Prefer,
+    accepts_json,
+    parse_idempotency_key,
+    parse_if_match,
+    parse_if_none_match,
+    parse_prefer,
+)
+from carboy.request.query_string import parse_query
+
+_METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+
+class Headers(Protocol):
+    """The request's headers, found by name whatever its case: WSGI frameworks' own mappings."""
+
+    def get(self, name: str, /) -> str | None:
+        """The header's value, or None."""
+
+
+class Request(Struct, frozen=True):
+    """One request, read and checked as far as HTTP and the grammar go.
+
+    ``key`` is the text after the resource, percent-decoded and not yet split. ``body`` is None
+    where the method has none, and otherwise still JSON text. ``path`` is what the client asked
+    for, without the query, to make ``Location`` and ``Link`` from.
+    """
+
+    method: str
+    resource: str
+    key: str | None
+    query: Query
+    prefer: Prefer
+    if_match: EntityTags | None = None
+    if_none_match: EntityTags | None = None
+    idempotency_key: str | None = None
+    body: bytes | None = None
+    path: str = ""
+
+
+def parse(
+    method: str,
+    resource: str,
+    key: str | None,
+    query_string: bytes | str,
+    headers: Headers,
+    body: bytes | None,
+    *,
+    path: str = "",
+) -> Request:
+    """Read a request; raises BadRequest, NotAcceptable or UnsupportedMediaType."""
+    if not accepts_json(headers.get("Accept")):
+        raise NotAcceptable("only application/json can be answered, and Accept excludes it")
+    has_body = method in _METHODS_WITH_BODY
+    if has_body:
+        check_content_type(headers.get("Content-Type"))
+    return Request(
+        method=method,
+        resource=resource,
+        key=key,
+        query=parse_query(query_string),
+        prefer=parse_prefer(headers.get("Prefer")),
+        if_match=parse_if_match(headers.get("If-Match")),
+        if_none_match=parse_if_none_match(headers.get("If-None-Match")),
+        idempotency_key=parse_idempotency_key(headers.get("Idempotency-Key")),
+        body=(body or b"") if has_body else None,
+        path=path,
+    )
