@@ -62,7 +62,7 @@ def parse_json(raw: bytes, *, max_depth: int) -> object:
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as error:
-        reason = error.msg[:1].lower() + error.msg[1:]
+        reason = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
         raise InvalidBody(
             f"the body is not valid JSON: {reason} at line {error.lineno}, column {error.colno}"
         ) from None

@@ -44,7 +44,7 @@ SELECTS: list[tuple[str, tuple[SelectItem, ...]]] = [
     ("first name", (field("first name"),)),
     ("first-name", (field("first-name"),)),
     ('"a,b(c)"', (field("a,b(c)"),)),
-    (r'"say \"hi\" \\"', (field(r'say "hi" \ '.rstrip()),)),
+    (r'"say \"hi\" \\"', (field('say "hi" \\'),)),
     ("größe,имя,名前,नाम", (field("größe"), field("имя"), field("名前"), field("नाम"))),
     ("_a$1", (field("_a$1"),)),
     ("data->a", (field("data", "a"),)),
