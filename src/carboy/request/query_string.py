@@ -35,7 +35,7 @@ def parse_query(raw: bytes | str) -> Query:
         raw_key, equals, raw_value = pair.partition("=")
         key = _decode(raw_key, raw_key)
         if not key:
-            raise InvalidQuery.at("", f"a parameter without a name: '{shorten(pair)}'")
+            raise InvalidQuery.at("", f"a parameter without a name: '{_printable(pair)}'")
         if not equals:
             raise InvalidQuery.at(key, f"{shorten(key)}: no '=' and value after the name")
         found.add(key, _decode(raw_key, raw_value))
@@ -57,9 +57,9 @@ def _decode(parameter: str, text: str) -> str:
     return text
 
 
-def _printable(parameter: str) -> str:
-    """A raw key as it came, fit for an answer: it may itself be what can't be decoded."""
-    return shorten(parameter.encode("ascii", "backslashreplace").decode().replace("\0", "\\0"))
+def _printable(raw: str) -> str:
+    """Raw text as it came, fit for an answer: it may itself be what can't be decoded."""
+    return shorten(raw.encode("ascii", "backslashreplace").decode().replace("\0", "\\0"))
 
 
 class _Found:

@@ -175,6 +175,7 @@ def test_a_broken_parameter_is_named_and_explained(key: str, value: str, detail:
     ("raw", "detail"),
     [
         ("=eq.1", "a parameter without a name: '=eq.1'"),
+        ("=\ud800", r"a parameter without a name: '=\ud800'"),
         ("id", "id: no '=' and value after the name"),
         ("select&limit=1", "select: no '=' and value after the name"),
         ("select=a&select=b", "select: given more than once"),

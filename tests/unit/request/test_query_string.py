@@ -24,10 +24,12 @@ from carboy.request.ast import (
 
 
 def ref(name: str, *steps: str | int, as_text: bool = False) -> FieldRef:
+    """A field with its JSON steps."""
     return FieldRef(name, steps, as_text)
 
 
 def field(name: str, *steps: str | int, alias: str | None = None) -> SelectField:
+    """A plain field to select."""
     return SelectField(ref(name, *steps), alias)
 
 
@@ -170,6 +172,7 @@ def test_a_condition_means_its_operator_and_value(text: str, condition: Conditio
 
 
 def eq(name: str, value: str) -> Condition:
+    """The commonest of conditions."""
     return Condition(ref(name), "eq", value)
 
 
