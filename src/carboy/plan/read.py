@@ -19,7 +19,7 @@ from ..request.ast import (
     SelectField,
     SelectItem,
 )
-from ..request.query_string import parse_order
+from ..request.select import parse_order
 from ..schema import Kind, Relation, Resource, from_text
 from .context import Context
 from .cursor import decode_cursor

@@ -35,7 +35,7 @@ class Request(Struct, frozen=True):
 
     ``key`` is the text after the resource, percent-decoded and not yet split. ``body`` is None
     where the method has none, and otherwise still JSON text. ``path`` is what the client asked
-    for, without the query, to make ``Location`` and ``Link`` from.
+    for, without the query, to make ``Location`` and ``Link`` from; ``query_string`` is undecoded.
     """
 
     method: str
@@ -78,4 +78,5 @@ def parse(
         idempotency_key=parse_idempotency_key(headers.get("Idempotency-Key")),
         body=(body or b"") if has_body else None,
         path=path,
+        query_string=query_string if isinstance(query_string, str) else query_string.decode("latin-1"),
     )
