@@ -69,7 +69,7 @@ class Carboy:
                 rule, "carboy", self._view, methods=_METHODS, provide_automatic_options=False
             )
 
-    def resource(
+    def resource(  # noqa: PLR0913  each option is a keyword
         self,
         model: Any,
         *,
@@ -143,7 +143,7 @@ class Carboy:
             return _internal_error(error)
         except HTTPException:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a 500 tells the client nothing, the log all
             return _internal_error(error)
 
     def _parsed(self, settings: Settings, resource: str, key: str | None) -> Any:

@@ -12,8 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from .errors import ApiError, NotFound, Problem
-from .execute import ReadResult
-from .plan import Cursor, PlannedRead, encode_cursor
+from .plan import Cursor, PlannedRead, ReadResult, encode_cursor
 from .request import EntityTags, Request, preference_applied
 
 JSON = ("Content-Type", "application/json")

@@ -2,6 +2,6 @@
 
 from .database import Database
 from .errors import RETRY_AFTER, api_error
-from .read import ReadResult, execute_read
+from .read import execute_read
 
-__all__ = ["RETRY_AFTER", "Database", "ReadResult", "api_error", "execute_read"]
+__all__ = ["RETRY_AFTER", "Database", "api_error", "execute_read"]

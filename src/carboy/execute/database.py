@@ -99,8 +99,8 @@ class Database:
             self.dialect.prepare(connection.driver_connection)
             connection.info[_PREPARED] = True
 
-    def _driver_error(self) -> type[Exception]:
+    def _driver_error(self) -> type[Any]:
         dbapi = self.engine.dialect.dbapi
         assert dbapi is not None
-        error: type[Exception] = dbapi.Error
+        error: type[Any] = dbapi.Error
         return error

@@ -5,25 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from msgspec import Struct
-
-from ..plan import PlannedRead
+from ..plan import PlannedRead, ReadResult
 from ..sql import Statement, compile_matching
 from .database import Database
-
-
-class ReadResult(Struct, frozen=True):
-    """What a read answers: the database's JSON, and what a list says about itself.
-
-    ``rows`` counts those that were fetched: one more than shown where more follow. ``cursor``
-    is a JSON array of the order's values in the last row; ``version`` is an item's row version.
-    """
-
-    body: bytes
-    rows: int = 1
-    cursor: str | None = None
-    total: int | None = None
-    version: str | None = None
 
 
 def execute_read(database: Database, planned: PlannedRead) -> ReadResult | None:

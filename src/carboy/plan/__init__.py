@@ -4,12 +4,14 @@ from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
+from .result import ReadResult
 
 __all__ = [
     "Context",
     "Cursor",
     "PlannedRead",
     "ReadPlan",
+    "ReadResult",
     "Window",
     "decode_cursor",
     "encode_cursor",

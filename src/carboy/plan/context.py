@@ -123,7 +123,7 @@ def is_text(value: FieldValue) -> bool:
 
 def _telling_hints(relations: list[Relation]) -> list[str]:
     """For each relation the first hint that no other one of them has."""
-    hints = []
+    hints: list[str] = []
     for relation in relations:
         others = {h for r in relations if r is not relation for h in r.hints}
         own = [h for h in relation.hints if h not in others]

@@ -89,6 +89,13 @@ INTEGER_TYPE = FieldType(Kind.INTEGER)
 Value: TypeAlias = FieldValue | RelatedValue | Rank
 
 
+def innermost(value: FieldValue | RelatedValue) -> FieldValue:
+    """The column's value that a path of relations leads to."""
+    while isinstance(value, RelatedValue):
+        value = value.value
+    return value
+
+
 class Compare(Struct, frozen=True):
     """``value op slot``; op is eq, neq, gt, gte, lt, lte, isdistinct, like or ilike."""
 

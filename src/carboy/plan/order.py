@@ -17,7 +17,7 @@ from .nodes import (
     Slot,
     Some,
     Sort,
-    Value,
+    innermost,
 )
 
 _UNSORTABLE = (Kind.JSON, Kind.ARRAY)
@@ -88,7 +88,7 @@ def rows_after(context: Context, order: tuple[Sort, ...], values: tuple[object, 
     return Every((bound, predicate)) if bound is not None else predicate
 
 
-def _value(sort: Sort) -> Value:
+def _value(sort: Sort) -> FieldValue | RelatedValue:
     assert isinstance(sort.value, FieldValue | RelatedValue)
     return sort.value
 
@@ -105,11 +105,8 @@ def _slot(context: Context, sort: Sort, raw: object) -> Slot | None:
             converted = from_json(value.type, raw)
     except ValueError:
         raise InvalidQuery.at("after", "after: this cursor belongs to another schema") from None
-    inner = value
-    while isinstance(inner, RelatedValue):
-        inner = inner.value
-    plain = isinstance(inner, FieldValue) and not inner.steps
-    return context.slot(converted, value.type.kind, inner.field if plain else None)
+    inner = innermost(value)
+    return context.slot(converted, value.type.kind, None if inner.steps else inner.field)
 
 
 def _beyond(sort: Sort, slot: Slot | None) -> Predicate:

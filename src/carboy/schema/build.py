@@ -105,7 +105,7 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
         source=source,
         fields=MappingProxyType(fields),
         relations=MappingProxyType({}),
-        key=tuple(by_column[c] for c in key_columns) if keyed else (),
+        key=tuple(by_column[c] for c in key_columns if isinstance(c, Column)) if keyed else (),
         mapper=mapper,
         criterion=_single_table_criterion(mapper),
         exposed=exposed,
@@ -122,16 +122,17 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
 
 def _columns(subject: Mapper[Any] | FromClause) -> dict[str, Column[Any]]:
     """Columns by attribute name, or by column name where there is no class."""
+    named: dict[str, Any] = {}
     if isinstance(subject, Mapper):
-        pairs = ((p.key, p.columns[0]) for p in subject.column_attrs)
+        named = {p.key: p.columns[0] for p in subject.column_attrs}
     else:
-        pairs = ((c.name, c) for c in subject.columns)
-    return {name: column for name, column in pairs if isinstance(column, Column)}
+        named = {c.name: c for c in subject.columns}
+    return {name: column for name, column in named.items() if isinstance(column, Column)}
 
 
 def _field(name: str, column: Column[Any], r: Registration) -> Field:
     generated = column.computed is not None or bool(column.identity and column.identity.always)
-    table = column.table
+    table: FromClause = column.table
     automatic = isinstance(table, Table) and table.autoincrement_column is column
     has_default = column.default is not None or column.server_default is not None or automatic
     made = generated or (column.primary_key and has_default)

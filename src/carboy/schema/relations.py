@@ -70,7 +70,7 @@ def _resource_of_mapper(mapper: object, resources: Iterable[Resource]) -> Resour
 def _constraints(source: object) -> list[ForeignKeyConstraint]:
     if not isinstance(source, Table):
         return []
-    named = sorted(source.foreign_key_constraints, key=lambda c: c.column_keys)
+    named = sorted(source.foreign_key_constraints, key=lambda c: tuple(c.column_keys))
     return [c for c in named if _resolves(c)]
 
 

@@ -14,7 +14,6 @@ from ..plan.nodes import (
     Contains,
     Every,
     Exists,
-    FieldValue,
     FullText,
     Is,
     Member,
@@ -26,6 +25,7 @@ from ..plan.nodes import (
     Slot,
     Some,
     Value,
+    innermost,
 )
 from ..schema import Kind, Relation, Resource
 from .dialects import Dialect, Expression
@@ -108,7 +108,8 @@ class Expressions:
             return self.dialect.rank(search.resource, source, names, search.config)
         if isinstance(value, RelatedValue):
             target, froms, condition = self.related(value.relation, value.resource, source)
-            query = sa.select(self.value(value.value, target)).select_from(froms).where(condition)
+            query: sa.Select[Any] = sa.select(self.value(value.value, target))
+            query = query.select_from(froms).where(condition)
             return query.limit(sa.literal_column("1")).correlate(source).scalar_subquery()
         column = own_column(source, value.field.column)
         if value.steps:
@@ -118,10 +119,7 @@ class Expressions:
     def comparable(self, value: Value, source: FromClause) -> Expression:
         """A value as comparisons and orders want it."""
         expression = self.value(value, source)
-        inner = value
-        while isinstance(inner, RelatedValue):
-            inner = inner.value
-        column_type = inner.field.column.type if isinstance(inner, FieldValue) else None
+        column_type = None if isinstance(value, Rank) else innermost(value).field.column.type
         return self.dialect.comparable(value.type, column_type, expression)
 
     def slot(self, slot: Slot) -> Expression:
@@ -190,7 +188,8 @@ class Expressions:
 
     def _exists(self, exists: Exists, source: FromClause) -> ColumnElement[bool]:
         target, froms, condition = self.related(exists.relation, exists.resource, source)
-        query = sa.select(sa.literal_column("1")).select_from(froms).where(condition)
+        query: sa.Select[Any] = sa.select(sa.literal_column("1"))
+        query = query.select_from(froms).where(condition)
         if exists.where is not None:
             query = query.where(self.predicate(exists.where, target))
         return query.correlate(source).exists()
@@ -215,4 +214,4 @@ def _adapt(
             return remote.corresponding_column(element)
         return near.corresponding_column(element)
 
-    return visitors.replacement_traverse(condition, {}, replace)  # type: ignore[return-value]
+    return visitors.replacement_traverse(condition, {}, replace)

@@ -23,13 +23,13 @@ from ..plan.nodes import (
     ReadPlan,
     RelatedValue,
     Sort,
+    innermost,
 )
-from ..schema import FieldType, Kind, Relation
+from ..schema import Kind, Relation
 from .dialects import Dialect, Expression
 from .expressions import Expressions, own_column
 
-_ONE = sa.literal_column("1")
-_COUNT = FieldType(Kind.INTEGER)
+_ONE: Expression = sa.literal_column("1")
 
 
 class ReadBuilder:
@@ -85,11 +85,8 @@ class ReadBuilder:
         computed = [
             self.expressions.value(sort.value, source).label(f"sort_{index}")
             for index, sort in enumerate(node.order)
-            if (plan.cursor
-            and isinstance(sort.value, RelatedValue))
-            or (plan.cursor
-            and isinstance(sort.value, FieldValue)
-            and sort.value.steps)
+            if (plan.cursor and isinstance(sort.value, RelatedValue))
+            or (plan.cursor and isinstance(sort.value, FieldValue) and sort.value.steps)
         ]
         query = sa.select(*self._needed(node, source, plan.cursor), *computed)
         return self._page(node, query.select_from(source).where(condition), source, numbered=True)
@@ -237,7 +234,8 @@ class ReadBuilder:
         if parent is not None:
             rows = rows.correlate(parent)
         base = rows.subquery(self.expressions.fresh("b"))
-        columns, plain = [], []
+        columns: list[Expression] = []
+        plain: list[Expression] = []
         for index, (output, _) in enumerate(outputs):
             column = base.c[f"o{index}"]
             if output is not None and output.aggregate is not None:
@@ -321,10 +319,7 @@ class ReadBuilder:
         values = []
         for index, sort in enumerate(plan.root.order):
             assert isinstance(sort.value, FieldValue | RelatedValue)
-            inner = sort.value
-            while isinstance(inner, RelatedValue):
-                inner = inner.value
-            assert isinstance(inner, FieldValue)
+            inner = innermost(sort.value)
             name = f"sort_{index}"
             column = rows.c[name] if name in rows.c else self.expressions.value(sort.value, rows)
             values.append(self._json(inner, column))
@@ -351,6 +346,13 @@ def _quoted(key: str) -> Expression:
     """A key of the schema as a literal, doubled where the literal or the driver needs it."""
     text = key.replace("'", "''")
     return sa.literal_column(f"'{text}'", sa.Text)
+
+
+def _is_computed(sort: Sort) -> bool:
+    """Whether a sort is by more than a column of the row itself."""
+    if isinstance(sort.value, FieldValue):
+        return bool(sort.value.steps)
+    return isinstance(sort.value, RelatedValue)
 
 
 def _columns(node: Node) -> Iterator[Column[Any]]:

@@ -39,7 +39,7 @@ class PostgreSQL(Dialect):
         return sa.func.json_build_object(*(part for pair in pairs for part in pair), type_=sa.JSON)
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
-        texts = [sa.cast(o, sa.Text) for o in objects]
+        texts: list[Expression] = [sa.cast(o, sa.Text) for o in objects]
         joined = reduce(
             lambda a, b: sa.func.left(a, -1) + _constant("','") + sa.func.substr(b, 2), texts
         )
@@ -51,7 +51,7 @@ class PostgreSQL(Dialect):
     def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
         array: Expression = sa.func.json_agg(value, type_=sa.JSON)
         if where is not None:
-            array = array.filter(where)  # type: ignore[attr-defined]
+            array = array.filter(where)
         return sa.func.coalesce(array, _constant("'[]'::json"), type_=sa.JSON)
 
     def json_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
@@ -173,10 +173,8 @@ class PostgreSQL(Dialect):
 
 def search_vector(columns: Sequence[Expression], config: str) -> Expression:
     """The text that ``q=`` searches; an index on exactly this expression serves it."""
-    empty = _constant("''")
-    joined = reduce(
-        lambda a, b: a + _constant("' '") + b, [sa.func.coalesce(c, empty) for c in columns]
-    )
+    texts: list[Expression] = [sa.func.coalesce(c, _constant("''")) for c in columns]
+    joined = reduce(lambda a, b: a + _constant("' '") + b, texts)
     return sa.func.to_tsvector(sa.cast(sa.literal(config, sa.Text), REGCONFIG), joined)
 
 

@@ -87,7 +87,7 @@ class SQLite(Dialect):
 
     def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
         array: Expression = sa.func.json_group_array(value, type_=sa.Text)
-        return array.filter(where) if where is not None else array  # type: ignore[attr-defined,no-any-return]
+        return array.filter(where) if where is not None else array
 
     def json_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         match type_.kind:
@@ -98,8 +98,7 @@ class SQLite(Dialect):
             case Kind.NUMERIC:
                 return self._numeric(type_, value)
             case Kind.BOOLEAN:
-                text = sa.case((value.is_(None), sa.null()), (value, "true"), else_="false")
-                return _json(text)
+                return _json(sa.case((value.is_(None), sa.null()), (value, "true"), else_="false"))
             case Kind.DATETIME:
                 return _datetime(value, _constant("'T'"), _constant("'Z'"))
             case Kind.DATE:
@@ -222,8 +221,10 @@ def _own(source: FromClause, column: Any) -> Expression:
 
 
 def _searched_text(resource: Resource, source: FromClause) -> Expression:
-    columns = [_own(source, field.column) for field in resource.search]
-    return reduce(lambda a, b: a + _constant("' '") + b, [sa.func.coalesce(c, "") for c in columns])
+    texts: list[Expression] = [
+        sa.func.coalesce(_own(source, field.column), "") for field in resource.search
+    ]
+    return reduce(lambda a, b: a + _constant("' '") + b, texts)
 
 
 def _hashable(value: Expression) -> Expression:

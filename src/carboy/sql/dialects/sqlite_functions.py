@@ -13,7 +13,7 @@ from typing import Any
 
 _WORD = re.compile(r"\w+")
 _PATH_STEP = re.compile(r'\."([^"]*)"|\[#?(-?[0-9]+)\]')
-_EPOCH = dt.datetime(1970, 1, 1)
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  stored without a zone, and compared so
 
 
 def lower(value: Any) -> str | None:
@@ -190,17 +190,17 @@ def _matches_query(words: list[str], query: str) -> bool:
 
     def term() -> bool:
         nonlocal position
-        token = tokens[position] if position < len(tokens) else ""
+        part = tokens[position] if position < len(tokens) else ""
         position += 1
-        if token == "!":
+        if part == "!":
             return not term()
-        if token == "(":
+        if part == "(":
             value = alternatives()
             position += 1
             return value
-        if token.endswith(":*"):
-            return any(word.startswith(token[:-2]) for word in words)
-        return token in words
+        if part.endswith(":*"):
+            return any(word.startswith(part[:-2]) for word in words)
+        return part in words
 
     return bool(tokens) and alternatives()
 
