@@ -1,5 +1,9 @@
 """Carboy: SQLAlchemy models, or an existing database, in; a production REST API out."""
 
+from .errors import ApiError
 from .extension import Carboy
+from .respond import Part
+from .schema import SchemaError
+from .settings import SettingError
 
-__all__ = ["Carboy"]
+__all__ = ["ApiError", "Carboy", "Part", "SchemaError", "SettingError"]

@@ -6,17 +6,20 @@ import hashlib
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import flask
+import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session, scoped_session
 from werkzeug.exceptions import HTTPException
 
 from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
 from .execute import Database
-from .pipeline import Api, answer
+from .pipeline import Api, answer, read_view
+from .plan import plan_view
 from .request import parse
 from .respond import Response, respond_error
 from .schema import (
@@ -63,6 +66,7 @@ class Carboy:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
         app.extensions[_KEY] = State(settings=settings, source=source, lock=threading.Lock())
+        app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<path:key>"):
             app.add_url_rule(
@@ -106,6 +110,33 @@ class Carboy:
             )
         )
 
+    def read(  # noqa: PLR0913  each option is a keyword
+        self,
+        select: sa.Select[Any],
+        shape: str | None = None,
+        *,
+        one: bool = False,
+        page: int | None = None,
+        per_page: int | None = None,
+        envelope: Mapping[str, object] | None = None,
+        session: Session | scoped_session[Any] | None = None,
+        status: int = 200,
+    ) -> flask.Response:
+        """Answer a view of your own with the rows of ``select``, in one statement.
+
+        ``shape`` says in the grammar of the API's ``select=`` what becomes of each row of a mapped
+        class; without one, all readable fields do. A select of labelled columns needs none. The
+        answer is an array, or with ``one`` an object or a 404. ``envelope`` maps the keys of an
+        outer object to a ``Part`` of the answer or a constant. With ``session``, the read happens
+        in its open transaction and sees what it has written. Raises ``ApiError``, which the
+        extension answers for you.
+        """
+        api = self._api()
+        planned = plan_view(
+            api.schema, api.settings, select, shape, one=one, page=page, per_page=per_page
+        )
+        return _to_flask(read_view(api, planned, envelope, session, status))
+
     @property
     def schema(self) -> Schema:
         """What is exposed, in the current application."""
@@ -130,8 +161,7 @@ class Carboy:
         )
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
-        response = self._answer(resource, key)
-        return flask.Response(response.body, response.status, list(response.headers))
+        return _to_flask(self._answer(resource, key))
 
     def _answer(self, resource: str, key: str | None) -> Response:
         try:
@@ -163,6 +193,15 @@ class Carboy:
             _body(settings),
             path=request.path,
         )
+
+
+def _to_flask(response: Response) -> flask.Response:
+    return flask.Response(response.body, response.status, list(response.headers))
+
+
+def _answer_error(error: ApiError) -> flask.Response:
+    """What the application's own views raise, by ``read`` or by hand."""
+    return _to_flask(respond_error(error))
 
 
 def _body(settings: Settings) -> bytes:

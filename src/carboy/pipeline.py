@@ -5,13 +5,17 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
+from sqlalchemy.orm import Session, scoped_session
 
 from .errors import MethodNotAllowed, NotFound
-from .execute import Database, execute_read
-from .plan import Context, plan_item, plan_list
+from .execute import Database, execute_read, execute_view
+from .plan import Context, PlannedView, plan_item, plan_list
 from .request import Request, split_key
-from .respond import Response, respond_item, respond_list, respond_options
+from .respond import Response, respond_item, respond_list, respond_options, respond_view
 from .schema import Resource, Schema
 from .settings import Settings
 
@@ -49,6 +53,17 @@ def read(api: Api, resource: Resource, request: Request) -> Response:
     result = execute_read(api.database, planned)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def read_view(
+    api: Api,
+    planned: PlannedView,
+    envelope: Mapping[str, object] | None,
+    session: Session | scoped_session[Any] | None,
+    status: int,
+) -> Response:
+    """A view of the application's own: it enters at planning and gets everything after it."""
+    return respond_view(planned, execute_view(api.database, planned, session), envelope, status)
 
 
 def find_resource(api: Api, request: Request) -> Resource:

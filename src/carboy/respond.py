@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from .errors import ApiError, NotFound, Problem
-from .plan import Cursor, PlannedRead, ReadResult, encode_cursor
+from .plan import Cursor, PlannedRead, PlannedView, ReadResult, encode_cursor
 from .request import EntityTags, Request, preference_applied
 
 JSON = ("Content-Type", "application/json")
@@ -157,6 +158,49 @@ def _matches(tags: EntityTags | None, etag: str) -> bool:
     if tags is None:
         return False
     return tags == "*" or any(f'"{tag.opaque}"' == etag for tag in tags)
+
+
+class Part(enum.Enum):
+    """What an envelope leaves for the answer to fill in."""
+
+    DATA = "data"
+    COUNT = "count"
+    TOTAL = "total"
+    PAGE = "page"
+    PER_PAGE = "per_page"
+    PAGES = "pages"
+
+
+def respond_view(
+    planned: PlannedView,
+    result: ReadResult | None,
+    envelope: Mapping[str, object] | None,
+    status: int,
+) -> Response:
+    """A view's answer: the database's JSON, in an envelope if there is one."""
+    if result is None:
+        raise NotFound("there is no such row")
+    if envelope is None:
+        return Response(status, (JSON,), result.body)
+    parts = _view_parts(planned, result)
+    members = [
+        msgspec.json.encode(key)
+        + b":"
+        + (parts[value] if isinstance(value, Part) else msgspec.json.encode(value))
+        for key, value in envelope.items()
+    ]
+    return Response(status, (JSON,), b"{" + b",".join(members) + b"}")
+
+
+def _view_parts(planned: PlannedView, result: ReadResult) -> dict[Part, bytes]:
+    window = planned.window
+    parts: dict[Part, Any] = {Part.COUNT: result.rows}
+    if window is not None and result.total is not None:
+        parts[Part.TOTAL] = result.total
+        parts[Part.PAGE] = window.page
+        parts[Part.PER_PAGE] = window.limit
+        parts[Part.PAGES] = -(-result.total // window.limit)
+    return {Part.DATA: result.body} | {k: msgspec.json.encode(v) for k, v in parts.items()}
 
 
 def respond_options(allowed: Sequence[str]) -> Response:

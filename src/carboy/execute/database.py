@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,6 +58,31 @@ class Database:
         except (sa.exc.SQLAlchemyError, self._driver_error()) as error:
             raise api_error(error, self.engine) from error
 
+    def fetch_on(
+        self, connection: PoolProxiedConnection, statement: Statement, values: Sequence[Any]
+    ) -> Sequence[Any] | None:
+        """The one row of a statement, within the open transaction of somebody's connection."""
+        self.prepare(connection)
+        cursor = connection.cursor()
+        try:
+            cursor.execute(statement.sql, statement.bind(values))
+            row: Sequence[Any] | None = cursor.fetchone()
+            return row
+        except self._driver_error() as error:
+            raise api_error(error, self.engine) from error
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A connection for statements that SQLAlchemy runs itself."""
+        try:
+            with self.engine.connect() as connection:
+                self.prepare(connection.connection)
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise api_error(error, self.engine) from error
+
     def _fetch(self, sql: str, parameters: Any, *, retry: bool) -> Sequence[Any] | None:
         connection = self.engine.raw_connection()
         try:
@@ -104,3 +130,8 @@ class Database:
         assert dbapi is not None
         error: type[Any] = dbapi.Error
         return error
+
+
+def to_bytes(body: Any) -> bytes:
+    """A body as the driver hands it over: bytes, or text."""
+    return body if isinstance(body, bytes) else str(body).encode()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ..plan import PlannedRead, ReadResult
 from ..sql import Statement, compile_matching
-from .database import Database
+from .database import Database, to_bytes
 
 
 def execute_read(database: Database, planned: PlannedRead) -> ReadResult | None:
@@ -17,11 +16,11 @@ def execute_read(database: Database, planned: PlannedRead) -> ReadResult | None:
     if row is None:
         return None
     if plan.shown is None:
-        return ReadResult(body=_bytes(row[0]), version=row[1])
+        return ReadResult(body=to_bytes(row[0]), version=row[1])
     body, rows, cursor, total = row
     if plan.counted in ("planned", "estimated") and database.dialect.has_planner_estimates:
         total = _estimate(database, planned, total)
-    return ReadResult(_bytes(body), rows, cursor, total)
+    return ReadResult(to_bytes(body), rows, cursor, total)
 
 
 def _estimate(database: Database, planned: PlannedRead, counted: int | None) -> int:
@@ -41,7 +40,3 @@ def _estimate(database: Database, planned: PlannedRead, counted: int | None) -> 
     explained = json.loads(row[0]) if isinstance(row[0], str) else row[0]
     estimate = int(explained[0]["Plan"]["Plan Rows"])
     return max(estimate, counted or 0)
-
-
-def _bytes(body: Any) -> bytes:
-    return body if isinstance(body, bytes) else str(body).encode()

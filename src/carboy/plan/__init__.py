@@ -5,11 +5,13 @@ from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
 from .result import ReadResult
+from .view import PlannedView, plan_view
 
 __all__ = [
     "Context",
     "Cursor",
     "PlannedRead",
+    "PlannedView",
     "ReadPlan",
     "ReadResult",
     "Window",
@@ -17,4 +19,5 @@ __all__ = [
     "encode_cursor",
     "plan_item",
     "plan_list",
+    "plan_view",
 ]

@@ -2,6 +2,7 @@
 
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
+from .view import view_statement
 
 __all__ = [
     "Dialect",
@@ -10,4 +11,5 @@ __all__ = [
     "compile_read",
     "compile_select",
     "dialect_for",
+    "view_statement",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,15 +48,23 @@ def compile_matching(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDia
     return compile_select(ReadBuilder(dialect).matching(plan), engine_dialect)
 
 
-def compile_select(select: sa.Select[Any], engine_dialect: EngineDialect) -> Statement:
-    """SQL text and how its parameters are filled. Parameters called v0, v1... are values."""
+def compile_select(
+    select: sa.Select[Any],
+    engine_dialect: EngineDialect,
+    positions: Mapping[str, int] = MappingProxyType({}),
+) -> Statement:
+    """SQL text and how its parameters are filled.
+
+    Parameters called v0, v1... are values, and so are those whose keys ``positions`` numbers.
+    """
     compiled = select.compile(dialect=engine_dialect, compile_kwargs={"render_postcompile": True})
     names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
     assert names is not None
     binds = {name: bind for bind, name in compiled.bind_names.items()}
     parameters = []
     for name in names:
-        bind, index = binds[name], _index(name)
+        bind = binds[name]
+        index = positions.get(bind.key, _index(name))
         process = bind.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
         constant = None
         if index is None:

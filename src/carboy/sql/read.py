@@ -53,7 +53,7 @@ class ReadBuilder:
     def _item(self, plan: ReadPlan) -> sa.Select[Any]:
         node = plan.root
         source = self.expressions.alias(node.resource.source)
-        body = self.dialect.body(self._object(node, source))
+        body = self.dialect.body(self.object(node, source))
         version = self.dialect.row_version(node.resource, source)
         query = sa.select(body, version).select_from(source)
         return query.where(self._where(node, source, None))
@@ -74,7 +74,7 @@ class ReadBuilder:
     def _row_object(self, plan: ReadPlan, rows: FromClause) -> Expression:
         if plan.root.grouped:
             return self._grouped_object(plan.root, rows)
-        return self._object(plan.root, rows)
+        return self.object(plan.root, rows)
 
     # Rows
 
@@ -144,12 +144,13 @@ class ReadBuilder:
 
     # Objects
 
-    def _object(self, node: Node, source: FromClause) -> Expression:
+    def object(self, node: Node, source: FromClause) -> Expression:
+        """The JSON object of each row that ``source`` puts out."""
         return self.dialect.json_object(
-            [(self._key(key, given), value) for key, given, value in self._pairs(node, source)]
+            [(self.key(key, given), value) for key, given, value in self._pairs(node, source)]
         )
 
-    def _key(self, key: str, given: bool) -> Expression:
+    def key(self, key: str, given: bool) -> Expression:
         """Names of the schema stand in the SQL; what a client made up is a parameter."""
         return sa.literal(key, sa.Text) if given else _quoted(key)
 
@@ -175,7 +176,7 @@ class ReadBuilder:
         if embed.relation.many:
             return self.dialect.json_subquery(self._array(node, embed.relation, parent))
         source, froms, condition = self.expressions.related(embed.relation, node.resource, parent)
-        query = sa.select(self._object(node, source)).select_from(froms)
+        query = sa.select(self.object(node, source)).select_from(froms)
         query = query.where(condition, *self._filter(node.where, source))
         return self.dialect.json_subquery(query.limit(_ONE).correlate(parent))
 
@@ -185,7 +186,7 @@ class ReadBuilder:
             value = self._grouped_object(node, rows)
         else:
             rows = self._related_rows(node, relation, parent)
-            value = self._object(node, rows)
+            value = self.object(node, rows)
         return sa.select(self.dialect.json_aggregate(value)).select_from(rows).correlate(parent)
 
     def _spread(self, embed: Embed, parent: FromClause) -> Iterator[tuple[str, bool, Expression]]:
@@ -286,7 +287,7 @@ class ReadBuilder:
     def _grouped_object(self, node: Node, rows: FromClause) -> Expression:
         pairs = self._grouped_pairs(node, rows)
         return self.dialect.json_object(
-            [(self._key(key, given), value) for key, given, value in pairs]
+            [(self.key(key, given), value) for key, given, value in pairs]
         )
 
     def _grouped_pairs(

@@ -261,7 +261,6 @@ def _uuid(value: Expression) -> Expression:
     text = sa.type_coerce(value, sa.Text)
     part = sa.func.substr
     pieces = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)]
-    dashed = reduce(
-        lambda a, b: a + _constant("'-'") + b, [part(text, a, n, type_=sa.Text) for a, n in pieces]
-    )
+    parts: list[Expression] = [part(text, first, n, type_=sa.Text) for first, n in pieces]
+    dashed = reduce(lambda a, b: a + _constant("'-'") + b, parts)
     return sa.case((sa.func.length(text) == 32, dashed), else_=text)

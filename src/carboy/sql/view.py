@@ -1,0 +1,43 @@
+"""The statement of an application's own select: its rows as JSON, and a page's total."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql import FromClause
+
+from ..plan.view import PlannedView
+from .dialects import Dialect, Expression
+from .read import ReadBuilder
+
+
+def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
+    """The application's select as a subquery, in its own order, with JSON made of each row."""
+    plan, select = planned.plan, planned.select
+    builder = ReadBuilder(dialect)
+    if plan.limit is not None and plan.offset is not None:
+        limit, offset = builder.expressions.slot(plan.limit), builder.expressions.slot(plan.offset)
+        select = select.limit(limit).offset(offset)
+    rows = select.subquery(builder.expressions.fresh("r"))
+    value = _object(planned, builder, rows)
+    if plan.one:
+        return sa.select(dialect.body(value)).select_from(rows)
+    total: Expression = sa.null()
+    if plan.counted:
+        everything = planned.select.order_by(None).subquery(builder.expressions.fresh("n"))
+        total = sa.select(sa.func.count()).select_from(everything).scalar_subquery()
+    array = dialect.body(dialect.json_aggregate(value))
+    answer: sa.Select[Any] = sa.select(array, sa.func.count(), total)
+    return answer.select_from(rows)
+
+
+def _object(planned: PlannedView, builder: ReadBuilder, rows: FromClause) -> Expression:
+    if planned.plan.node is not None:
+        return builder.object(planned.plan.node, rows)
+    dialect = builder.dialect
+    pairs = [
+        (builder.key(c.key, given=False), dialect.json_value(c.type, c.column_type, column))
+        for c, column in zip(planned.plan.columns, rows.columns, strict=True)
+    ]
+    return dialect.json_object(pairs)
