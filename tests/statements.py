@@ -26,6 +26,10 @@ class StatementCounter:
         name = engine.dialect.name
         sa.event.listen(engine, "connect", self._sqlite if name == "sqlite" else self._postgresql)
 
+    def close(self) -> None:
+        """Stop counting, once the engine is disposed of."""
+        self._trace.close()
+
     def count(self) -> int:
         """How many there were so far."""
         self._trace.seek(0)

@@ -225,7 +225,7 @@ class Strange(Odd):
         sa.Column("json->data", sa.JSON(none_as_null=True)),
         sa.Column('"big"', sa.BigInteger),
         sa.Column("MONEY.count()", sa.Numeric(10, 2)),
-        sa.Column("%(v0)s", sa.Enum(Role, native_enum=False), nullable=False),
+        sa.Column("%s", sa.Enum(Role, native_enum=False), nullable=False),
         sa.Column(
             "parent?",
             sa.ForeignKey('the "odd" ones.the key', deferrable=True, initially="DEFERRED"),
@@ -256,6 +256,8 @@ class Leaf(Odd):
         sa.Column("no", sa.Integer, primary_key=True),
         sa.Column("not", sa.Integer),
         sa.Column("limit", sa.Text, nullable=False),
+        sa.Column("row_index", sa.Integer),
+        sa.Column("sort_1", sa.Text, nullable=False),
         sa.Column("odd", sa.ForeignKey('the "odd" ones.the key')),
         sa.Column("up_code", sa.Text),
         sa.Column("up_no", sa.Integer),

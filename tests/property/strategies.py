@@ -60,6 +60,22 @@ def _is_json(table: Table, item: Pick) -> bool:
     return item.aggregate is None and table.columns[item.ref.name].kind == "json"
 
 
+def _renamed(level: Level, prefix: str) -> Level:
+    """A spread's values under names of their own, which rarely clash with the parent's."""
+    items = tuple(
+        dataclasses.replace(i, alias=f"{prefix} {i.key}") if isinstance(i, Pick) else i
+        for i in level.items
+    )
+    new = {i.key for i in level.items if isinstance(i, Pick)} if level.grouped else set()
+    order = tuple(
+        Term(Ref(f"{prefix} {t.ref.name}"), (), t.descending, t.nulls)
+        if t.ref.name in new
+        else t
+        for t in level.order
+    )
+    return dataclasses.replace(level, items=items, order=order)
+
+
 class _Maker:
     """Draws the parts of one request."""
 
@@ -129,6 +145,7 @@ class _Maker:
 
     def embed(self, table: Table, depth: int) -> Embed:
         self.embeds += 1
+        prefix = f"s{self.embeds}"
         relation = self.one(*table.links)
         link = table.links[relation]
         target = self.tables[link.target]
@@ -140,17 +157,9 @@ class _Maker:
         else:
             level = Level((), tuple(self.filter(target, 0) for _ in self.some(1)))
         if spread:
-            level = dataclasses.replace(level, items=self.renamed(level.items))
+            level = _renamed(level, prefix)
         alias = None if spread else self.one(None, None, *_ALIASES)
         return Embed(relation, level, alias, inner, spread)
-
-    def renamed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """A spread's items under names of their own, which rarely clash with the parent's."""
-        prefix = f"s{self.embeds}"
-        return tuple(
-            dataclasses.replace(i, alias=f"{prefix} {i.key}") if isinstance(i, Pick) else i
-            for i in items
-        )
 
     def grouped(self, table: Table, *, top: bool, single: bool = False) -> Level:
         """Plain values first: they decide the order before any sum with a rounding error does."""

@@ -70,6 +70,7 @@ def servers(
         yield made
         for server in made.values():
             server.engine.dispose()
+            server.counter.close()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
