@@ -146,7 +146,7 @@ def plan_list(
             limit=context.slot(window.limit + 1, Kind.INTEGER),
             offset=context.slot(window.offset, Kind.INTEGER) if window.offset else None,
         ),
-        shown=context.slot(window.limit, Kind.INTEGER),
+        shown=context.slot(window.offset + window.limit, Kind.INTEGER),
         after=after,
         cursor=scope is not None and not by_offset,
         counted=count,

@@ -139,6 +139,8 @@ class Expressions:
                 return sa.not_(self.predicate(part, source))
             case Compare():
                 return self._compare(predicate, source)
+            case Member(_, ()):
+                return sa.false()
             case Member(value, slots):
                 column = self.comparable(value, source)
                 return column.in_([self._operand(value, slot) for slot in slots])

@@ -175,6 +175,10 @@ class ReadBuilder:
         node = embed.node
         if embed.relation.many:
             return self.dialect.json_subquery(self._array(node, embed.relation, parent))
+        if node.grouped:
+            rows = self._grouped_rows(node, embed.relation, parent)
+            grouped = sa.select(self._grouped_object(node, rows)).select_from(rows)
+            return self.dialect.json_subquery(grouped.limit(_ONE).correlate(parent))
         source, froms, condition = self.expressions.related(embed.relation, node.resource, parent)
         query = sa.select(self.object(node, source)).select_from(froms)
         query = query.where(condition, *self._filter(node.where, source))
