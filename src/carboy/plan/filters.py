@@ -24,6 +24,7 @@ from .nodes import (
     Slot,
     Some,
 )
+from .text_query import parse_text_query, write_text_query
 
 _UNORDERED = (Kind.JSON, Kind.ARRAY, Kind.BYTES, Kind.OTHER)
 _COMPARISONS = ("eq", "neq", "gt", "gte", "lt", "lte", "isdistinct")
@@ -65,11 +66,12 @@ def _single(
         return _is(value, text, parameter)
     if op in ("like", "ilike"):
         _textual(value, op, parameter)
-        return Compare(op, value, context.slot(text.replace("*", "%"), Kind.TEXT))
+        return Compare(op, value, context.slot(_pattern(op, text, parameter), Kind.TEXT))
     if op in _FULL_TEXT:
         _textual(value, op, parameter)
         config = condition.config or context.settings.search_config
-        return FullText(op, value, context.slot(text, Kind.TEXT), config)
+        query = _text_query(text, parameter) if op == "fts" else text
+        return FullText(op, value, context.slot(query, Kind.TEXT), config)
     if op in ("cs", "cd", "ov"):
         return Contains(op, value, _container_slot(context, value, op, text, parameter))
     assert op in _COMPARISONS
@@ -118,6 +120,22 @@ def _textual(value: FieldValue, op: str, parameter: str) -> None:
             parameter,
             f"{parameter}: {op} needs text; {value.field.name!r} is {value.type.kind.value}",
         )
+
+
+def _pattern(op: str, text: str, parameter: str) -> str:
+    """A LIKE pattern; PostgreSQL refuses one that ends in the middle of an escape."""
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        raise InvalidQuery.at(parameter, f"{parameter}: {op} can't end with a single backslash")
+    return text.replace("*", "%")
+
+
+def _text_query(text: str, parameter: str) -> str:
+    if not text.strip():
+        return ""
+    try:
+        return write_text_query(parse_text_query(text))
+    except ValueError as fault:
+        raise InvalidQuery.at(parameter, f"{parameter}: fts: {fault}") from None
 
 
 def _container_slot(
