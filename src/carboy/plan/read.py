@@ -114,6 +114,7 @@ def plan_list(
 ) -> PlannedRead:
     """The plan of a collection's GET."""
     settings = context.settings
+    _refuse_on_conflict(query)
     window = list_window(context, resource, query)
     parameters = Parameters(query)
     ordered = () in dict(query.orders)
@@ -167,6 +168,7 @@ def plan_item(
     ):
         if given is not None:
             raise InvalidQuery.at(name, f"{name}: an item takes no {name}")
+    _refuse_on_conflict(query)
     parameters = Parameters(query)
     node = plan_node(context, resource, query.select, parameters, ())
     parameters.require_none_left()
@@ -174,6 +176,11 @@ def plan_item(
         raise InvalidQuery.at("select", "select: an item takes no aggregates; ask the collection")
     where = _all([key_predicate(context, resource, key), node.where])
     return PlannedRead(ReadPlan(replace(node, where=where, order=())), tuple(context.values))
+
+
+def _refuse_on_conflict(query: Query) -> None:
+    if query.on_conflict:
+        raise InvalidQuery.at("on_conflict", "on_conflict: only writes take it")
 
 
 def key_predicate(context: Context, resource: Resource, key: Sequence[str]) -> Predicate:
