@@ -147,6 +147,7 @@ def _container_slot(
             decoded = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             raise InvalidQuery.at(parameter, f"{parameter}: {op} takes JSON here") from None
+        _require_plain(context, decoded, parameter)
         if op == "ov" and not isinstance(decoded, list):
             raise InvalidQuery.at(parameter, f"{parameter}: ov takes a JSON array")
         return context.slot(msgspec.json.encode(decoded).decode(), Kind.JSON)
@@ -157,6 +158,27 @@ def _container_slot(
     raise InvalidQuery.at(
         parameter,
         f"{parameter}: {op} needs a JSON or array field; {value.field.name!r} is {kind.value}",
+    )
+
+
+def _require_plain(context: Context, document: object, parameter: str) -> None:
+    """Refuse what the databases' own JSON parsers refuse: NUL, and very deep nesting."""
+    limit = context.settings.max_json_depth
+    level = [document]
+    for _ in range(limit + 1):
+        following: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                following += [*value.keys(), *value.values()]
+            elif isinstance(value, list):
+                following += value
+            elif isinstance(value, str) and "\0" in value:
+                raise InvalidQuery.at(parameter, f"{parameter}: the NUL character is not allowed")
+        if not following:
+            return
+        level = following
+    raise InvalidQuery.at(
+        parameter, f"{parameter}: JSON deeper than {limit} (CARBOY_MAX_JSON_DEPTH)"
     )
 
 

@@ -96,12 +96,18 @@ class Parameters:
 
     def require_none_left(self) -> None:
         """Refuse parameters for an embed that select doesn't have."""
-        for left in (self._filters, self._orders, self._limits, self._offsets):
-            for path in left:
-                name = ".".join(path)
-                raise InvalidQuery.at(
-                    name, f"{name}: select has no embed {name!r}; add {path[-1]}(...) to it"
-                )
+        left = [(path, scoped[0].parameter) for path, scoped in self._filters.items()]
+        for word, found in (
+            ("order", self._orders),
+            ("limit", self._limits),
+            ("offset", self._offsets),
+        ):
+            left += [(path, ".".join((*path, word))) for path in found]
+        for path, parameter in left:
+            raise InvalidQuery.at(
+                parameter,
+                f"{parameter}: select has no embed {'.'.join(path)!r}; add {path[-1]}(...) to it",
+            )
 
 
 def plan_list(

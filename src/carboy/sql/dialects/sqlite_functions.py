@@ -71,11 +71,11 @@ def row_version(row: str) -> str:
     return blake2b(row.encode(), digest_size=8).hexdigest()
 
 
-def json_text(document: str | None, path: str) -> str | None:
+def json_text(document: Any, path: str) -> str | None:
     """PostgreSQL's ``->>``: strings bare, everything else as its JSON, null as NULL."""
-    if document is None:
+    value = _document(document, parse_float=Decimal)
+    if value is None:
         return None
-    value: Any = json.loads(document, parse_float=Decimal)
     for key, index in _PATH_STEP.findall(path):
         try:
             value = value[int(index)] if index and isinstance(value, list) else value[key]
@@ -88,28 +88,36 @@ def json_text(document: str | None, path: str) -> str | None:
     return json.dumps(value, ensure_ascii=False, default=float)
 
 
-def json_contains(document: str | None, part: str) -> bool | None:
+def json_contains(document: Any, part: Any) -> bool | None:
     """PostgreSQL's ``@>``: https://www.postgresql.org/docs/15/datatype-json.html#JSON-CONTAINMENT."""
-    if document is None:
+    if document is None or part is None:
         return None
-    whole, inner = json.loads(document), json.loads(part)
+    whole, inner = _document(document), _document(part)
     if isinstance(whole, list) and not isinstance(inner, list | dict):
         # The one exception to equal shapes: an array contains a bare scalar.
         return any(_same(item, inner) for item in whole)
     return _contains(whole, inner)
 
 
-def json_contained(document: str | None, whole: str) -> bool | None:
+def json_contained(document: Any, whole: str) -> bool | None:
     """PostgreSQL's ``<@``."""
-    return None if document is None else json_contains(whole, document)
+    return json_contains(whole, document)
 
 
-def json_overlaps(document: str | None, other: str) -> bool | None:
+def json_overlaps(document: Any, other: str) -> bool | None:
     """Whether two arrays share an element; what is no array shares nothing."""
     if document is None:
         return None
-    mine, theirs = json.loads(document), json.loads(other)
+    mine, theirs = _document(document), _document(other)
     return isinstance(mine, list) and any(_same(a, b) for a in mine for b in theirs)
+
+
+def _document(document: Any, **options: Any) -> Any:
+    """JSON read; what is none, or too deep, is a null: an error here would be the statement's."""
+    try:
+        return json.loads(document, **options)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def full_text(op: str, value: Any, query: str) -> bool | None:
