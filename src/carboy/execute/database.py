@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
+from ..errors import BadRequest
 from ..plan.nodes import ReadPlan
 from ..sql import Statement, compile_read, dialect_for
 from .errors import api_error
@@ -52,7 +53,10 @@ class Database:
 
     def fetch(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any] | None:
         """The one row of a statement; a connection that has gone stale is replaced once."""
-        parameters = statement.bind(values)
+        try:
+            parameters = statement.bind(values)
+        except (ValueError, OverflowError) as error:
+            raise BadRequest("a value in the request can't be stored in its column") from error
         try:
             return self._fetch(statement.sql, parameters, retry=True)
         except (sa.exc.SQLAlchemyError, self._driver_error()) as error:

@@ -57,6 +57,9 @@ _INT16, _INT32, _INT64 = 2**15, 2**31, 2**63
 
 def field_type(type_: TypeEngine[Any], *, wide: bool = False, as_string: bool = False) -> FieldType:
     """The ``FieldType`` of a column type; ``wide`` where plain integers have 64 bits (SQLite)."""
+    # Interval is a decorated DateTime where the database has no type of its own for it.
+    if isinstance(type_, sa.Interval):
+        return FieldType(Kind.INTERVAL)
     if isinstance(type_, TypeDecorator):
         type_ = type_.impl_instance
     if isinstance(type_, sa.Enum):
@@ -109,7 +112,7 @@ def _other(type_: TypeEngine[Any]) -> FieldType:
         return FieldType(Kind.DATE)
     if isinstance(type_, sa.Time):
         return FieldType(Kind.TIME)
-    if isinstance(type_, sa.Interval | postgresql.INTERVAL):
+    if isinstance(type_, postgresql.INTERVAL):
         return FieldType(Kind.INTERVAL)
     if isinstance(type_, sa.Uuid):
         return FieldType(Kind.UUID)

@@ -25,7 +25,6 @@ from ..plan.nodes import (
     Slot,
     Some,
     Value,
-    innermost,
 )
 from ..schema import Kind, Relation, Resource
 from .dialects import Dialect, Expression
@@ -117,10 +116,13 @@ class Expressions:
         return column
 
     def comparable(self, value: Value, source: FromClause) -> Expression:
-        """A value as comparisons and orders want it."""
-        expression = self.value(value, source)
-        column_type = None if isinstance(value, Rank) else innermost(value).field.column.type
-        return self.dialect.comparable(value.type, column_type, expression)
+        """A value as equality wants it."""
+        return self.dialect.comparable(value.type, _column_type(value), self.value(value, source))
+
+    def ordered(self, value: Value, source: FromClause) -> Expression:
+        """A value as orders want it."""
+        comparable = self.comparable(value, source)
+        return self.dialect.ordered(value.type, _column_type(value), comparable)
 
     def slot(self, slot: Slot) -> Expression:
         """The parameter for a value."""
@@ -173,6 +175,10 @@ class Expressions:
         right = self._operand(compare.value, compare.slot)
         if compare.value.type.kind is Kind.OTHER:
             left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        if compare.op in ("gt", "gte", "lt", "lte"):
+            column_type = _column_type(compare.value)
+            left = self.dialect.ordered(compare.value.type, column_type, left)
+            right = self.dialect.ordered(compare.value.type, column_type, right)
         if compare.op == "isdistinct":
             return self.dialect.distinct(left, right)
         return _COMPARISONS[compare.op](left, right)
@@ -195,6 +201,13 @@ class Expressions:
         if exists.where is not None:
             query = query.where(self.predicate(exists.where, target))
         return query.correlate(source).exists()
+
+
+def _column_type(value: Value) -> Any:
+    """The column's type; None for what is no column."""
+    while isinstance(value, RelatedValue):
+        value = value.value
+    return value.field.column.type if isinstance(value, FieldValue) else None
 
 
 def _adapt(

@@ -135,7 +135,7 @@ class ReadBuilder:
             value: Expression = source.c[f"o{sort.value.index}"]
             nullable = True
         else:
-            value = self.expressions.comparable(sort.value, source)
+            value = self.expressions.ordered(sort.value, source)
             nullable = sort.value.nullable
         ordered = value.desc() if sort.descending else value.asc()
         if not nullable:
@@ -266,9 +266,12 @@ class ReadBuilder:
     def _raw_value(self, output: Output, source: FromClause) -> Expression:
         assert output.value is not None
         value = self.expressions.value(output.value, source)
-        # JSON has no equality to group by; its text has.
-        groupable = output.value.type.kind is Kind.JSON and output.aggregate is None
-        return self.dialect.groupable(value) if groupable else value
+        if output.aggregate is not None:
+            return value
+        # JSON and many a type of its own have no equality to group by; their text has.
+        if output.value.type.kind is Kind.OTHER:
+            return sa.cast(value, sa.Text)
+        return self.dialect.groupable(value) if output.value.type.kind is Kind.JSON else value
 
     def _raw_spread(
         self, embed: Embed, parent: FromClause

@@ -107,6 +107,23 @@ class Dialect(ABC):
         """A column as comparisons and orders want it."""
         return value
 
+    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """A comparable value as ORDER BY and the operators beside equality want it.
+
+        Enums are ordered as their choices are declared, and what has no kind as its text.
+        """
+        if type_.kind is Kind.ENUM and not self.orders_enums(column_type):
+            places = [
+                (value == stored, sa.literal_column(str(place)))
+                for place, (stored, _) in enumerate(type_.choices)
+            ]
+            return sa.case(*places)
+        return sa.cast(value, sa.Text) if type_.kind is Kind.OTHER else value
+
+    def orders_enums(self, column_type: Any) -> bool:
+        """Whether the database itself orders the enum as it is declared."""
+        return False
+
     def distinct(self, value: Expression, parameter: Expression) -> Expression:
         """IS DISTINCT FROM: like ``neq``, with NULL as a value like any other."""
         return value.is_distinct_from(parameter)

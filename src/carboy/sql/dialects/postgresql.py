@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import FromClause
 
 from ...errors import InvalidQuery
@@ -15,6 +16,7 @@ from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+_CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _QUERIES = {
     "fts": "to_tsquery",
@@ -27,6 +29,10 @@ _QUERIES = {
 def _constant(text: str) -> Expression:
     """SQL of our own making, never anything that came from outside."""
     return sa.literal_column(text)
+
+
+def _to_char(value: Expression, form: str) -> Expression:
+    return sa.func.to_char(value, _constant(f"'{form}'"))
 
 
 class PostgreSQL(Dialect):
@@ -65,12 +71,13 @@ class PostgreSQL(Dialect):
             case Kind.NUMERIC:
                 return self._numeric(type_, value)
             case Kind.DATETIME:
-                utc = sa.func.timezone(_constant("'UTC'"), value) if type_.aware else value
-                return sa.func.to_char(utc, _constant(f"'{_DATETIME}'"))
+                return self._datetime(type_, value)
             case Kind.DATE:
                 return sa.case((sa.func.isfinite(value), value))
             case Kind.TIME:
-                return sa.func.to_char(value, _constant("'HH24:MI:SS.US'"))
+                if getattr(column_type, "timezone", False):
+                    value = sa.cast(sa.func.timezone(_constant("'UTC'"), value), sa.Time)
+                return _to_char(value, "HH24:MI:SS.US")
             case Kind.INTERVAL:
                 return sa.cast(sa.extract("epoch", value), sa.Double)
             case Kind.BYTES:
@@ -85,6 +92,14 @@ class PostgreSQL(Dialect):
                 return sa.cast(value, sa.Text)
             case _:
                 return value
+
+    def _datetime(self, type_: FieldType, value: Expression) -> Expression:
+        """Infinity is no moment: to_char answers NULL for it. It forgets BC unless told."""
+        utc = sa.func.timezone(_constant("'UTC'"), value) if type_.aware else value
+        return sa.case(
+            (utc >= _constant("'0001-01-01'::timestamp"), _to_char(utc, _DATETIME)),
+            else_=_to_char(utc, f"{_DATETIME} BC"),
+        )
 
     def _numeric(self, type_: FieldType, value: Expression) -> Expression:
         if type_.scale is None:
@@ -147,8 +162,11 @@ class PostgreSQL(Dialect):
         theirs = sa.func.jsonb_array_elements(parameter).column_valued()
         return sa.exists(sa.select(mine).where(mine == theirs))
 
+    def orders_enums(self, column_type: Any) -> bool:
+        return bool(getattr(column_type, "native_enum", False))
+
     def full_text(self, op: str, value: Expression, name: str, config: str) -> Expression:
-        language = sa.cast(sa.literal(config, sa.Text), REGCONFIG)
+        language = text_config(config)
         query = getattr(sa.func, _QUERIES[op])(language, sa.bindparam(name, type_=sa.Text))
         return sa.func.to_tsvector(language, value).op("@@", is_comparison=True)(query)
 
@@ -171,11 +189,18 @@ class PostgreSQL(Dialect):
         return sa.func.md5(sa.cast(sa.tuple_(*source.columns), sa.Text))
 
 
+def text_config(name: str) -> Expression:
+    """A text search configuration as a literal: an index serves no parameter's."""
+    if not _CONFIG.fullmatch(name):
+        raise InvalidQuery(f"{name!r} is no name of a text search configuration")
+    return _constant(f"'{name}'::regconfig")
+
+
 def search_vector(columns: Sequence[Expression], config: str) -> Expression:
     """The text that ``q=`` searches; an index on exactly this expression serves it."""
     texts: list[Expression] = [sa.func.coalesce(c, _constant("''")) for c in columns]
     joined = reduce(lambda a, b: a + _constant("' '") + b, texts)
-    return sa.func.to_tsvector(sa.cast(sa.literal(config, sa.Text), REGCONFIG), joined)
+    return sa.func.to_tsvector(text_config(config), joined)
 
 
 def _search_parts(
@@ -187,7 +212,7 @@ def _search_parts(
         if column is None:
             raise InvalidQuery(f"{field.name!r} can't be searched")
         columns.append(column)
-    language = sa.cast(sa.literal(config, sa.Text), REGCONFIG)
+    language = text_config(config)
     queries = [
         sa.func.plainto_tsquery(language, sa.bindparam(word, type_=sa.Text)) for word in words
     ]

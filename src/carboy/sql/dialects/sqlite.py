@@ -98,33 +98,43 @@ class SQLite(Dialect):
             case Kind.NUMERIC:
                 return self._numeric(type_, value)
             case Kind.BOOLEAN:
-                return _json(sa.case((value.is_(None), sa.null()), (value, "true"), else_="false"))
+                text = sa.case((value.is_(None), sa.null()), (value, "true"), else_="false")
+                return _json(text)
+            case Kind.INTERVAL:
+                return _json(sa.func.carboy_float(sa.func.carboy_seconds(value)))
+            case Kind.BYTES:
+                return sa.func.carboy_base64(value)
+            case Kind.JSON | Kind.ARRAY:
+                return self._document(value)
+            case _:
+                return _without_blob(value, self._text(type_, value))
+
+    def _text(self, type_: FieldType, value: Expression) -> Expression:
+        """What is text, or a number, in SQLite and in JSON."""
+        match type_.kind:
             case Kind.DATETIME:
                 return _datetime(value, _constant("'T'"), _constant("'Z'"))
             case Kind.DATE:
                 return sa.func.substr(value, 1, 10, type_=sa.Text)
             case Kind.TIME:
-                return sa.func.substr(value + _time_padding(value), 1, 15, type_=sa.Text)
-            case Kind.INTERVAL:
-                return sa.func.carboy_seconds(value)
+                return _time(value)
             case Kind.UUID:
                 return _uuid(value)
-            case Kind.BYTES:
-                return sa.func.carboy_base64(value)
             case Kind.ENUM:
                 pairs = [(value == stored, sa.literal(shown)) for stored, shown in type_.choices]
                 return sa.case(*pairs, else_=value)
-            case Kind.JSON | Kind.ARRAY:
-                valid = sa.func.json_valid(value)
-                text = sa.type_coerce(value, sa.Text)
-                return _json(sa.case((valid, text), else_=sa.func.json_quote(text)))
             case _:
-                return self._untyped(value)
+                return value
 
-    def _untyped(self, value: Expression) -> Expression:
-        """Any column can hold a BLOB, which no JSON function takes."""
-        blob = sa.func.typeof(value) == _constant("'blob'")
-        return sa.case((blob, sa.func.carboy_base64(value)), else_=value)
+    def _document(self, value: Expression) -> Expression:
+        text = sa.type_coerce(value, sa.Text)
+        return _json(
+            sa.case(
+                (_is_blob(value), sa.func.json_quote(sa.func.carboy_base64(value))),
+                (sa.func.json_valid(value), text),
+                else_=sa.func.json_quote(text),
+            )
+        )
 
     def _numeric(self, type_: FieldType, value: Expression) -> Expression:
         raw = sa.type_coerce(value, sa.Text)
@@ -228,8 +238,16 @@ def _searched_text(resource: Resource, source: FromClause) -> Expression:
 
 
 def _hashable(value: Expression) -> Expression:
-    blob = sa.func.typeof(value) == _constant("'blob'")
-    return sa.case((blob, sa.func.hex(value)), else_=value)
+    return sa.case((_is_blob(value), sa.func.hex(value)), else_=value)
+
+
+def _is_blob(value: Expression) -> Expression:
+    return sa.func.typeof(value) == _constant("'blob'")
+
+
+def _without_blob(value: Expression, shown: Expression) -> Expression:
+    """Any column can hold a BLOB, which no JSON function takes."""
+    return sa.case((_is_blob(value), sa.func.carboy_base64(value)), else_=shown)
 
 
 def _path_step(step: str | int) -> str:
@@ -253,8 +271,10 @@ def _datetime(value: Expression, middle: Expression, end: Expression) -> Express
     return sa.case((regular, own + end), else_=other)
 
 
-def _time_padding(value: Expression) -> Expression:
-    return sa.case((sa.func.length(value) == 8, ".000000"), else_="")
+def _time(value: Expression) -> Expression:
+    text = sa.type_coerce(value, sa.Text)
+    padding = sa.case((sa.func.length(text) == 8, ".000000"), else_="")
+    return sa.func.substr(text + padding, 1, 15, type_=sa.Text)
 
 
 def _uuid(value: Expression) -> Expression:

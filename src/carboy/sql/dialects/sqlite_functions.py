@@ -6,14 +6,20 @@ import base64
 import datetime as dt
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-_WORD = re.compile(r"\w+")
+from ...plan.text_query import AllOf, AnyOf, NoneOf, Phrase, TextQuery, Word, parse_text_query
+
+# Marks that combine with the letter before them are part of its word, as they are to FTS5.
+_WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
+_WEB_PART = re.compile(r'((?:-\s*)*)(?:"([^"]*)(?:"|$)|([^\s"]+))')
 _PATH_STEP = re.compile(r'\."([^"]*)"|\[#?(-?[0-9]+)\]')
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  stored without a zone, and compared so
+_text_query = lru_cache(maxsize=64)(parse_text_query)
 
 
 def lower(value: Any) -> str | None:
@@ -65,11 +71,11 @@ def row_version(row: str) -> str:
     return blake2b(row.encode(), digest_size=8).hexdigest()
 
 
-def json_text(document: str | None, path: str) -> str | None:
+def json_text(document: Any, path: str) -> str | None:
     """PostgreSQL's ``->>``: strings bare, everything else as its JSON, null as NULL."""
-    if document is None:
+    value = _document(document, parse_float=Decimal)
+    if value is None:
         return None
-    value: Any = json.loads(document, parse_float=Decimal)
     for key, index in _PATH_STEP.findall(path):
         try:
             value = value[int(index)] if index and isinstance(value, list) else value[key]
@@ -82,28 +88,36 @@ def json_text(document: str | None, path: str) -> str | None:
     return json.dumps(value, ensure_ascii=False, default=float)
 
 
-def json_contains(document: str | None, part: str) -> bool | None:
+def json_contains(document: Any, part: Any) -> bool | None:
     """PostgreSQL's ``@>``: https://www.postgresql.org/docs/15/datatype-json.html#JSON-CONTAINMENT."""
-    if document is None:
+    if document is None or part is None:
         return None
-    whole, inner = json.loads(document), json.loads(part)
+    whole, inner = _document(document), _document(part)
     if isinstance(whole, list) and not isinstance(inner, list | dict):
         # The one exception to equal shapes: an array contains a bare scalar.
         return any(_same(item, inner) for item in whole)
     return _contains(whole, inner)
 
 
-def json_contained(document: str | None, whole: str) -> bool | None:
+def json_contained(document: Any, whole: str) -> bool | None:
     """PostgreSQL's ``<@``."""
-    return None if document is None else json_contains(whole, document)
+    return json_contains(whole, document)
 
 
-def json_overlaps(document: str | None, other: str) -> bool | None:
+def json_overlaps(document: Any, other: str) -> bool | None:
     """Whether two arrays share an element; what is no array shares nothing."""
     if document is None:
         return None
-    mine, theirs = json.loads(document), json.loads(other)
+    mine, theirs = _document(document), _document(other)
     return isinstance(mine, list) and any(_same(a, b) for a in mine for b in theirs)
+
+
+def _document(document: Any, **options: Any) -> Any:
+    """JSON read; what is none, or too deep, is a null: an error here would be the statement's."""
+    try:
+        return json.loads(document, **options)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def full_text(op: str, value: Any, query: str) -> bool | None:
@@ -115,7 +129,9 @@ def full_text(op: str, value: Any, query: str) -> bool | None:
         return _has_all(words, _words(query))
     if op == "phfts":
         return _has_phrase(words, _words(query))
-    return _matches_web_query(words, query) if op == "wfts" else _matches_query(words, query)
+    if op == "wfts":
+        return _matches_web_query(words, query)
+    return bool(_matches(words, _text_query(query))) if query else False
 
 
 def has_word(value: str, word: str) -> bool:
@@ -150,59 +166,54 @@ def _has_phrase(words: list[str], wanted: list[str]) -> bool:
 
 def _matches_web_query(words: list[str], query: str) -> bool:
     """Search engines' syntax: quoted phrases, ``or``, and ``-`` for words to leave out."""
-    alternatives: list[bool] = []
-    current: bool | None = None
-    for minus, phrase, bare in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query):
-        if bare.lower() == "or" and not minus:
-            alternatives.append(current is not False)
-            current = None
+    alternatives: list[list[bool]] = [[]]
+    has_operand = False
+    parts = list(_WEB_PART.finditer(query))
+    for part in parts:
+        minus, phrase, bare = part.groups()
+        # At either end, or after another one, "or" is a word like any other.
+        if (bare or "").lower() == "or" and not minus and has_operand and part is not parts[-1]:
+            alternatives.append([])
+            has_operand = False
             continue
-        wanted = _words(phrase or bare)
-        if not wanted:
-            continue
-        found = _has_phrase(words, wanted)
-        current = (found != bool(minus)) and current is not False
-    if current is not None:
-        alternatives.append(current)
-    return any(alternatives)
+        has_operand = True
+        wanted = _words(phrase or bare or "")
+        if wanted:
+            alternatives[-1].append(_has_phrase(words, wanted) != (minus.count("-") % 2 == 1))
+    return any(all(found) for found in alternatives if found)
 
 
-def _matches_query(words: list[str], query: str) -> bool:
-    """``to_tsquery``: words with ``&``, ``|``, ``!``, parentheses, and ``:*`` for prefixes."""
-    tokens = re.findall(r"\w+(?::\*)?|[&|!()]", query.lower())
-    position = 0
+def _matches(words: list[str], query: TextQuery) -> bool | None:
+    """Whether a query of ``fts`` matches; None where it has no words, which then don't count."""
+    match query:
+        case Phrase(wanted):
+            return _matches_phrase(words, wanted)
+        case NoneOf(part):
+            found = _matches(words, part)
+            return None if found is None else not found
+        case AllOf(parts):
+            known = [f for f in (_matches(words, p) for p in parts) if f is not None]
+            return all(known) if known else None
+        case AnyOf(parts):
+            known = [f for f in (_matches(words, p) for p in parts) if f is not None]
+            return any(known) if known else None
 
-    def alternatives() -> bool:
-        nonlocal position
-        value = conjunction()
-        while position < len(tokens) and tokens[position] == "|":
-            position += 1
-            value = conjunction() or value
-        return value
 
-    def conjunction() -> bool:
-        nonlocal position
-        value = term()
-        while position < len(tokens) and tokens[position] == "&":
-            position += 1
-            value = term() and value
-        return value
-
-    def term() -> bool:
-        nonlocal position
-        part = tokens[position] if position < len(tokens) else ""
-        position += 1
-        if part == "!":
-            return not term()
-        if part == "(":
-            value = alternatives()
-            position += 1
-            return value
-        if part.endswith(":*"):
-            return any(word.startswith(part[:-2]) for word in words)
-        return part in words
-
-    return bool(tokens) and alternatives()
+def _matches_phrase(words: list[str], wanted: Sequence[Word]) -> bool | None:
+    steps = [
+        (text, word.prefix, 1 if index else word.distance)
+        for word in wanted
+        for index, text in enumerate(_words(word.text))
+    ]
+    if not steps:
+        return None
+    ends: set[int] | None = None
+    for text, prefix, distance in steps:
+        places = {
+            i for i, word in enumerate(words) if (word.startswith(text) if prefix else word == text)
+        }
+        ends = places if ends is None else {i for i in places if i - distance in ends}
+    return bool(ends)
 
 
 def _contains(whole: Any, inner: Any) -> bool:
