@@ -75,9 +75,9 @@ def _constraints(source: object) -> list[ForeignKeyConstraint]:
 
 
 def _resolves(constraint: ForeignKeyConstraint) -> bool:
-    """Whether the referred table is known: a reflected part of a database may lack it."""
+    """Whether what it refers to is known: a reflected part of a database may lack it."""
     try:
-        return constraint.referred_table is not None
+        return all(element.column is not None for element in constraint.elements)
     except sa.exc.NoReferenceError:
         return False
 
@@ -90,7 +90,7 @@ def _hints(constraint: ForeignKeyConstraint, *more: str) -> tuple[str, ...]:
     names = [element.parent.name for element in constraint.elements]
     if isinstance(constraint.name, str):
         names.append(constraint.name)
-    return (*names, *more)
+    return tuple(dict.fromkeys((*names, *more)))
 
 
 def _stem(column: str) -> str:
@@ -106,8 +106,10 @@ def _to_one(
 ) -> Iterator[Relation]:
     pairs = _pairs(constraint)
     names = {target.name} if not self_reference else set()
+    # Of several columns the last tells most: (tenant_id, author_id) points at an author.
+    names.add(_stem(pairs[-1][0].name))
     if len(pairs) == 1:
-        names |= {_stem(pairs[0][0].name), pairs[0][0].name}
+        names.add(pairs[0][0].name)
     for name in sorted(names):
         yield Relation(
             name=name,

@@ -37,7 +37,8 @@ class FieldType(Struct, frozen=True):
     ``minimum``/``maximum`` bound integers, ``length`` counts characters or bytes, ``choices``
     pairs what the database stores with what JSON shows, ``item`` is the type of an array's
     elements. ``aware`` datetimes have a time zone in the database. ``as_string`` shows 64-bit
-    integers as strings, for clients whose numbers are doubles.
+    integers as strings, for clients whose numbers are doubles. ``mixed_spellings`` says that
+    dates and times may be written in any way of ISO 8601, as SQLite's own tools do.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class FieldType(Struct, frozen=True):
     item: FieldType | None = None
     aware: bool = False
     as_string: bool = False
+    mixed_spellings: bool = False
 
 
 _INT16, _INT32, _INT64 = 2**15, 2**31, 2**63
