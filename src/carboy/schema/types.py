@@ -61,6 +61,8 @@ def field_type(type_: TypeEngine[Any], *, wide: bool = False, as_string: bool = 
     """The ``FieldType`` of a column type; ``wide`` where plain integers have 64 bits (SQLite)."""
     if isinstance(type_, TypeDecorator):
         type_ = type_.impl_instance
+    if isinstance(type_, postgresql.DOMAIN):
+        return field_type(type_.data_type, as_string=as_string)
     if isinstance(type_, sa.Enum):
         return _enum(type_)
     if isinstance(type_, sa.Boolean):
@@ -109,7 +111,7 @@ def _other(type_: TypeEngine[Any]) -> FieldType:
         return FieldType(Kind.DATETIME, aware=bool(type_.timezone))
     if isinstance(type_, sa.Date):
         return FieldType(Kind.DATE)
-    if isinstance(type_, sa.Time):
+    if isinstance(type_, sa.Time) and not type_.timezone:
         return FieldType(Kind.TIME)
     if isinstance(type_, sa.Interval | postgresql.INTERVAL):
         return FieldType(Kind.INTERVAL)

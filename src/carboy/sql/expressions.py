@@ -143,7 +143,7 @@ class Expressions:
                 return self._compare(predicate, source)
             case Member(value, slots):
                 column = self.comparable(value, source)
-                return column.in_([self._operand(value, slot) for slot in slots])
+                return column.in_([self._operand(value, slot, column) for slot in slots])
             case Is():
                 return self._is(predicate, source)
             case Contains(op, value, slot):
@@ -159,10 +159,10 @@ class Expressions:
             case Exists():
                 return self._exists(predicate, source)
 
-    def _operand(self, value: Value, slot: Slot) -> Expression:
+    def _operand(self, value: Value, slot: Slot, column: Expression) -> Expression:
         parameter = self.slot(slot)
         column_type = slot.field.column.type if slot.field is not None else None
-        return self.dialect.comparable(value.type, column_type, parameter)
+        return self.dialect.operand(value.type, column_type, column, parameter)
 
     def _compare(self, compare: Compare, source: FromClause) -> ColumnElement[bool]:
         if compare.op in ("like", "ilike"):
@@ -170,9 +170,7 @@ class Expressions:
             name = slot_name(compare.slot.index)
             return self.dialect.like(value, name, fold_case=compare.op == "ilike")
         left = self.comparable(compare.value, source)
-        right = self._operand(compare.value, compare.slot)
-        if compare.value.type.kind is Kind.OTHER:
-            left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        right = self._operand(compare.value, compare.slot, left)
         if compare.op == "isdistinct":
             return self.dialect.distinct(left, right)
         return _COMPARISONS[compare.op](left, right)

@@ -263,9 +263,12 @@ class ReadBuilder:
     def _raw_value(self, output: Output, source: FromClause) -> Expression:
         assert output.value is not None
         value = self.expressions.value(output.value, source)
-        # JSON has no equality to group by; its text has.
-        groupable = output.value.type.kind is Kind.JSON and output.aggregate is None
-        return self.dialect.groupable(value) if groupable else value
+        if output.aggregate is not None:
+            return value
+        # JSON has no equality to group by; its text has. The same goes for types unknown here.
+        if output.value.type.kind is Kind.JSON:
+            return self.dialect.groupable(value)
+        return self.dialect.comparable(output.value.type, output.value.field.column.type, value)
 
     def _raw_spread(
         self, embed: Embed, parent: FromClause
@@ -283,6 +286,8 @@ class ReadBuilder:
             return sa.func.count()
         if output.aggregate == "avg":
             return self.dialect.average(output.value.type, column)[0]
+        if output.aggregate == "sum":
+            return self.dialect.total(output.value.type, column)
         return getattr(sa.func, output.aggregate or "count")(column)  # type: ignore[no-any-return]
 
     def _grouped_object(self, node: Node, rows: FromClause) -> Expression:

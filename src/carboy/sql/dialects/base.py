@@ -107,9 +107,19 @@ class Dialect(ABC):
         """A column as comparisons and orders want it."""
         return value
 
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        """A parameter as ``value``, which went through ``comparable``, is compared with it."""
+        return self.comparable(type_, column_type, parameter)
+
     def distinct(self, value: Expression, parameter: Expression) -> Expression:
         """IS DISTINCT FROM: like ``neq``, with NULL as a value like any other."""
         return value.is_distinct_from(parameter)
+
+    def total(self, type_: FieldType, value: Expression) -> Expression:
+        """The sum."""
+        return sa.func.sum(value)
 
     def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
         """The mean and its type: exact decimals keep four more digits, the rest are doubles."""

@@ -103,9 +103,9 @@ class SQLite(Dialect):
             case Kind.DATETIME:
                 return _datetime(value, _constant("'T'"), _constant("'Z'"))
             case Kind.DATE:
-                return sa.func.substr(value, 1, 10, type_=sa.Text)
+                return _date(type_, value)
             case Kind.TIME:
-                return sa.func.substr(value + _time_padding(value), 1, 15, type_=sa.Text)
+                return _time(type_, value)
             case Kind.INTERVAL:
                 return sa.func.carboy_seconds(value)
             case Kind.UUID:
@@ -119,10 +119,22 @@ class SQLite(Dialect):
                 valid = sa.func.json_valid(value)
                 text = sa.type_coerce(value, sa.Text)
                 return _json(sa.case((valid, text), else_=sa.func.json_quote(text)))
-            case _:
+            case Kind.OTHER:
                 return self._untyped(value)
+            case _:
+                return self._text(value)
 
     def _untyped(self, value: Expression) -> Expression:
+        """Numbers as numbers with all their digits, the rest as text."""
+        kind = sa.func.typeof(value)
+        json = sa.case(
+            (kind == _constant("'real'"), sa.func.carboy_float(value)),
+            (kind == _constant("'null'"), sa.null()),
+            else_=sa.func.json_quote(self._text(value)),
+        )
+        return _json(json)
+
+    def _text(self, value: Expression) -> Expression:
         """Any column can hold a BLOB, which no JSON function takes."""
         blob = sa.func.typeof(value) == _constant("'blob'")
         return sa.case((blob, sa.func.carboy_base64(value)), else_=value)
@@ -205,10 +217,38 @@ class SQLite(Dialect):
         return sa.func.carboy_version(sa.func.json_array(*map(_hashable, columns)))
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
-        """Tables made by others hold timestamps in several spellings, which text can't compare."""
-        if type_.kind is Kind.DATETIME and getattr(column_type, "mixed_spellings", False):
-            return _datetime(value, _constant("' '"), _constant("''"))
-        return value
+        """Tables made by others spell dates and times in ways that text can't compare."""
+        if not type_.mixed_spellings:
+            return value
+        match type_.kind:
+            case Kind.DATETIME:
+                return _datetime(value, _constant("' '"), _constant("''"))
+            case Kind.DATE:
+                return _date(type_, value)
+            case _:
+                return _time(type_, value)
+
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        """Without a type a column holds numbers beside text, and a view's count is a number."""
+        if type_.kind is not Kind.OTHER:
+            return self.comparable(type_, column_type, parameter)
+        is_number = sa.func.typeof(value).in_([_constant("'integer'"), _constant("'real'")])
+        return sa.case((is_number, sa.func.carboy_number(parameter)), else_=parameter)
+
+    def total(self, type_: FieldType, value: Expression) -> Expression:
+        """Sums of doubles, without the digits that tell the order of their addition."""
+        total = sa.func.sum(value)
+        if type_.kind is Kind.NUMERIC and type_.scale is not None:
+            return sa.func.round(total, _constant(str(int(type_.scale))))
+        return total
+
+    def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
+        mean, mean_type = super().average(type_, value)
+        if type_.kind is Kind.NUMERIC and mean_type.scale is not None:
+            mean = sa.func.round(mean, _constant(str(mean_type.scale + 4)))
+        return mean, mean_type
 
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:
@@ -240,20 +280,25 @@ def _path_step(step: str | int) -> str:
 def _datetime(value: Expression, middle: Expression, end: Expression) -> Expression:
     """Timestamps with six digits of a second: SQLAlchemy's own spelling fast, others rightly."""
     text = sa.type_coerce(value, sa.Text)
-    own = (
-        sa.func.substr(text, 1, 10, type_=sa.Text)
-        + middle
-        + sa.func.substr(text, 12, type_=sa.Text)
-    )
-    day = sa.func.strftime("%Y-%m-%d", text, type_=sa.Text)
-    time = sa.func.strftime("%H:%M:%f000", text, type_=sa.Text)
-    other = sa.func.coalesce(day + middle + time + end, text)
+    day = sa.func.substr(text, 1, 10, type_=sa.Text)
+    own = day + middle + sa.func.substr(text, 12, type_=sa.Text) + end
     regular = text.op("GLOB")(_constant("'????-??-?? ??:??:??.??????'"))
-    return sa.case((regular, own + end), else_=other)
+    return sa.case((regular, own), else_=sa.func.carboy_datetime(text, middle, end, type_=sa.Text))
 
 
-def _time_padding(value: Expression) -> Expression:
-    return sa.case((sa.func.length(value) == 8, ".000000"), else_="")
+def _date(type_: FieldType, value: Expression) -> Expression:
+    text = sa.type_coerce(value, sa.Text)
+    if type_.mixed_spellings:
+        return sa.func.carboy_date(text, type_=sa.Text)
+    return sa.func.substr(text, 1, 10, type_=sa.Text)
+
+
+def _time(type_: FieldType, value: Expression) -> Expression:
+    text = sa.type_coerce(value, sa.Text)
+    if type_.mixed_spellings:
+        return sa.func.carboy_time(text, type_=sa.Text)
+    padding = sa.case((sa.func.length(text) == 8, ".000000"), else_="")
+    return sa.func.substr(text + padding, 1, 15, type_=sa.Text)
 
 
 def _uuid(value: Expression) -> Expression:
