@@ -221,8 +221,9 @@ class ReadPlan(Struct, frozen=True):
 
     Item plans (no ``shown``) answer one row and its version, or none. List plans show the rows up
     to number ``shown``, and fetch one more to know whether more follow; with ``cursor`` they
-    answer the order's values in the last row shown. ``after`` limits the rows, but not the count of all that
-    match, which ``counted`` asks for; an estimate counts exactly up to ``estimate_above``.
+    answer the order's values in the last row shown. ``after`` limits the rows, but not the count
+    of all that match, which ``counted`` asks for; an estimate counts exactly up to
+    ``estimate_above``.
     """
 
     root: Node

@@ -25,6 +25,7 @@ from ..plan.nodes import (
     Slot,
     Some,
     Value,
+    innermost,
 )
 from ..schema import Kind, Relation, Resource
 from .dialects import Dialect, Expression
@@ -145,7 +146,7 @@ class Expressions:
                 return sa.false()
             case Member(value, slots):
                 column = self.comparable(value, source)
-                return column.in_([self._operand(value, slot) for slot in slots])
+                return column.in_([self._operand(value, slot, column) for slot in slots])
             case Is():
                 return self._is(predicate, source)
             case Contains(op, value, slot):
@@ -161,10 +162,10 @@ class Expressions:
             case Exists():
                 return self._exists(predicate, source)
 
-    def _operand(self, value: Value, slot: Slot) -> Expression:
+    def _operand(self, value: Value, slot: Slot, column: Expression) -> Expression:
         parameter = self.slot(slot)
         column_type = slot.field.column.type if slot.field is not None else None
-        return self.dialect.comparable(value.type, column_type, parameter)
+        return self.dialect.operand(value.type, column_type, column, parameter)
 
     def _compare(self, compare: Compare, source: FromClause) -> ColumnElement[bool]:
         if compare.op in ("like", "ilike"):
@@ -172,9 +173,7 @@ class Expressions:
             name = slot_name(compare.slot.index)
             return self.dialect.like(value, name, fold_case=compare.op == "ilike")
         left = self.comparable(compare.value, source)
-        right = self._operand(compare.value, compare.slot)
-        if compare.value.type.kind is Kind.OTHER:
-            left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        right = self._operand(compare.value, compare.slot, left)
         if compare.op in ("gt", "gte", "lt", "lte"):
             column_type = _column_type(compare.value)
             left = self.dialect.ordered(compare.value.type, column_type, left)
@@ -205,9 +204,7 @@ class Expressions:
 
 def _column_type(value: Value) -> Any:
     """The column's type; None for what is no column."""
-    while isinstance(value, RelatedValue):
-        value = value.value
-    return value.field.column.type if isinstance(value, FieldValue) else None
+    return None if isinstance(value, Rank) else innermost(value).field.column.type
 
 
 def _adapt(

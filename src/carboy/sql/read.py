@@ -268,10 +268,10 @@ class ReadBuilder:
         value = self.expressions.value(output.value, source)
         if output.aggregate is not None:
             return value
-        # JSON and many a type of its own have no equality to group by; their text has.
-        if output.value.type.kind is Kind.OTHER:
-            return sa.cast(value, sa.Text)
-        return self.dialect.groupable(value) if output.value.type.kind is Kind.JSON else value
+        # JSON has no equality to group by; its text has. The same goes for types unknown here.
+        if output.value.type.kind is Kind.JSON:
+            return self.dialect.groupable(value)
+        return self.dialect.comparable(output.value.type, output.value.field.column.type, value)
 
     def _raw_spread(
         self, embed: Embed, parent: FromClause
@@ -289,6 +289,8 @@ class ReadBuilder:
             return sa.func.count()
         if output.aggregate == "avg":
             return self.dialect.average(output.value.type, column)[0]
+        if output.aggregate == "sum":
+            return self.dialect.total(output.value.type, column)
         return getattr(sa.func, output.aggregate or "count")(column)  # type: ignore[no-any-return]
 
     def _grouped_object(self, node: Node, rows: FromClause) -> Expression:

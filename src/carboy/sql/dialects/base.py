@@ -110,23 +110,33 @@ class Dialect(ABC):
     def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """A comparable value as ORDER BY and the operators beside equality want it.
 
-        Enums are ordered as their choices are declared, and what has no kind as its text.
+        Enums are ordered as their choices are declared.
         """
         if type_.kind is Kind.ENUM and not self.orders_enums(column_type):
-            places = [
+            places: list[tuple[Expression, Expression]] = [
                 (value == stored, sa.literal_column(str(place)))
                 for place, (stored, _) in enumerate(type_.choices)
             ]
             return sa.case(*places)
-        return sa.cast(value, sa.Text) if type_.kind is Kind.OTHER else value
+        return value
 
     def orders_enums(self, column_type: Any) -> bool:
         """Whether the database itself orders the enum as it is declared."""
         return False
 
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        """A parameter as ``value``, which went through ``comparable``, is compared with it."""
+        return self.comparable(type_, column_type, parameter)
+
     def distinct(self, value: Expression, parameter: Expression) -> Expression:
         """IS DISTINCT FROM: like ``neq``, with NULL as a value like any other."""
         return value.is_distinct_from(parameter)
+
+    def total(self, type_: FieldType, value: Expression) -> Expression:
+        """The sum."""
+        return sa.func.sum(value)
 
     def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
         """The mean and its type: exact decimals keep four more digits, the rest are doubles."""

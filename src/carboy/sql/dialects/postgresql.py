@@ -47,7 +47,12 @@ class PostgreSQL(Dialect):
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
         texts: list[Expression] = [sa.cast(o, sa.Text) for o in objects]
         joined = reduce(
-            lambda a, b: sa.func.left(a, -1) + _constant("','") + sa.func.substr(b, 2), texts
+            lambda a, b: (
+                sa.func.left(a, -1, type_=sa.Text)
+                + _constant("','")
+                + sa.func.substr(b, 2, type_=sa.Text)
+            ),
+            texts,
         )
         return sa.cast(joined, sa.JSON)
 
@@ -131,6 +136,10 @@ class PostgreSQL(Dialect):
 
     def ungroup(self, value: Expression) -> Expression:
         return sa.cast(value, sa.JSON)
+
+    def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """Some types have no order, or not even equality; their text has both."""
+        return sa.cast(value, sa.Text) if type_.kind is Kind.OTHER else value
 
     def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         for index, step in enumerate(steps):

@@ -106,6 +106,8 @@ class SQLite(Dialect):
                 return sa.func.carboy_base64(value)
             case Kind.JSON | Kind.ARRAY:
                 return self._document(value)
+            case Kind.OTHER:
+                return self._untyped(value)
             case _:
                 return _without_blob(value, self._text(type_, value))
 
@@ -115,9 +117,9 @@ class SQLite(Dialect):
             case Kind.DATETIME:
                 return _datetime(value, _constant("'T'"), _constant("'Z'"))
             case Kind.DATE:
-                return sa.func.substr(value, 1, 10, type_=sa.Text)
+                return _date(type_, value)
             case Kind.TIME:
-                return _time(value)
+                return _time(type_, value)
             case Kind.UUID:
                 return _uuid(value)
             case Kind.ENUM:
@@ -125,6 +127,17 @@ class SQLite(Dialect):
                 return sa.case(*pairs, else_=value)
             case _:
                 return value
+
+    def _untyped(self, value: Expression) -> Expression:
+        """Numbers as numbers with all their digits, the rest as text."""
+        kind = sa.func.typeof(value)
+        return _json(
+            sa.case(
+                (kind == _constant("'real'"), sa.func.carboy_float(value)),
+                (kind == _constant("'null'"), sa.null()),
+                else_=sa.func.json_quote(_without_blob(value, value)),
+            )
+        )
 
     def _document(self, value: Expression) -> Expression:
         text = sa.type_coerce(value, sa.Text)
@@ -214,10 +227,38 @@ class SQLite(Dialect):
         return sa.func.carboy_version(sa.func.json_array(*map(_hashable, columns)))
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
-        """Tables made by others hold timestamps in several spellings, which text can't compare."""
-        if type_.kind is Kind.DATETIME and getattr(column_type, "mixed_spellings", False):
-            return _datetime(value, _constant("' '"), _constant("''"))
-        return value
+        """Tables made by others spell dates and times in ways that text can't compare."""
+        if not type_.mixed_spellings:
+            return value
+        match type_.kind:
+            case Kind.DATETIME:
+                return _datetime(value, _constant("' '"), _constant("''"))
+            case Kind.DATE:
+                return _date(type_, value)
+            case _:
+                return _time(type_, value)
+
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        """Without a type a column holds numbers beside text, and a view's count is a number."""
+        if type_.kind is not Kind.OTHER:
+            return self.comparable(type_, column_type, parameter)
+        is_number = sa.func.typeof(value).in_([_constant("'integer'"), _constant("'real'")])
+        return sa.case((is_number, sa.func.carboy_number(parameter)), else_=parameter)
+
+    def total(self, type_: FieldType, value: Expression) -> Expression:
+        """Sums of doubles, without the digits that tell the order of their addition."""
+        total = sa.func.sum(value)
+        if type_.kind is Kind.NUMERIC and type_.scale is not None:
+            return sa.func.round(total, _constant(str(int(type_.scale))))
+        return total
+
+    def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
+        mean, mean_type = super().average(type_, value)
+        if type_.kind is Kind.NUMERIC and mean_type.scale is not None:
+            mean = sa.func.round(mean, _constant(str(mean_type.scale + 4)))
+        return mean, mean_type
 
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:
@@ -259,20 +300,23 @@ def _path_step(step: str | int) -> str:
 def _datetime(value: Expression, middle: Expression, end: Expression) -> Expression:
     """Timestamps with six digits of a second: SQLAlchemy's own spelling fast, others rightly."""
     text = sa.type_coerce(value, sa.Text)
-    own = (
-        sa.func.substr(text, 1, 10, type_=sa.Text)
-        + middle
-        + sa.func.substr(text, 12, type_=sa.Text)
-    )
-    day = sa.func.strftime("%Y-%m-%d", text, type_=sa.Text)
-    time = sa.func.strftime("%H:%M:%f000", text, type_=sa.Text)
-    other = sa.func.coalesce(day + middle + time + end, text)
+    day = sa.func.substr(text, 1, 10, type_=sa.Text)
+    own = day + middle + sa.func.substr(text, 12, type_=sa.Text) + end
     regular = text.op("GLOB")(_constant("'????-??-?? ??:??:??.??????'"))
-    return sa.case((regular, own + end), else_=other)
+    return sa.case((regular, own), else_=sa.func.carboy_datetime(text, middle, end, type_=sa.Text))
 
 
-def _time(value: Expression) -> Expression:
+def _date(type_: FieldType, value: Expression) -> Expression:
     text = sa.type_coerce(value, sa.Text)
+    if type_.mixed_spellings:
+        return sa.func.carboy_date(text, type_=sa.Text)
+    return sa.func.substr(text, 1, 10, type_=sa.Text)
+
+
+def _time(type_: FieldType, value: Expression) -> Expression:
+    text = sa.type_coerce(value, sa.Text)
+    if type_.mixed_spellings:
+        return sa.func.carboy_time(text, type_=sa.Text)
     padding = sa.case((sa.func.length(text) == 8, ".000000"), else_="")
     return sa.func.substr(text + padding, 1, 15, type_=sa.Text)
 

@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -18,6 +18,8 @@ from ...plan.text_query import AllOf, AnyOf, NoneOf, Phrase, TextQuery, Word, pa
 _WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
 _WEB_PART = re.compile(r'((?:-\s*)*)(?:"([^"]*)(?:"|$)|([^\s"]+))')
 _PATH_STEP = re.compile(r'\."([^"]*)"|\[#?(-?[0-9]+)\]')
+# Halves go up, as in PostgreSQL; the precision is beyond that of any number stored.
+_ROUNDING = Context(prec=2000, rounding=ROUND_HALF_UP)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  stored without a zone, and compared so
 _text_query = lru_cache(maxsize=64)(parse_text_query)
 
@@ -53,9 +55,21 @@ def to_decimal(value: Any, scale: int | None) -> str | None:
     if not number.is_finite():
         return None
     if scale is not None:
-        return f"{number:.{scale}f}"
+        return f"{number.quantize(Decimal(1).scaleb(-scale), context=_ROUNDING):f}"
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def to_number(value: Any) -> Any:
+    """The number that a text is, or the text."""
+    for kind in (int, float):
+        try:
+            number = kind(value)
+        except (TypeError, ValueError):
+            continue
+        if kind is float or -(2**63) <= number < 2**63:
+            return number
+    return value
 
 
 def to_seconds(value: Any) -> float | None:
@@ -64,6 +78,36 @@ def to_seconds(value: Any) -> float | None:
         return (dt.datetime.fromisoformat(value) - _EPOCH).total_seconds()
     except (TypeError, ValueError):
         return None
+
+
+def spelled_datetime(value: Any, middle: str, end: str) -> str | None:
+    """A timestamp in UTC to the microsecond, from any spelling of ISO 8601; other text as it is."""
+    # Numbers count seconds, or days, from a moment that nothing tells.
+    if not isinstance(value, str):
+        return None if value is None else _text(value)
+    try:
+        moment = dt.datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return value
+    return moment.isoformat(middle, "microseconds") + end
+
+
+def spelled_date(value: Any) -> str | None:
+    """The day of a date or timestamp."""
+    moment = spelled_datetime(value, "T", "")
+    return moment.partition("T")[0] if moment is not None else None
+
+
+def spelled_time(value: Any) -> str | None:
+    """A time of day to the microsecond."""
+    if not isinstance(value, str):
+        return None if value is None else _text(value)
+    try:
+        return dt.time.fromisoformat(value).isoformat("microseconds")
+    except ValueError:
+        return value
 
 
 def row_version(row: str) -> str:
@@ -234,7 +278,11 @@ FUNCTIONS: tuple[tuple[str, int, Callable[..., Any]], ...] = (
     ("carboy_base64", 1, to_base64),
     ("carboy_float", 1, to_float),
     ("carboy_decimal", 2, to_decimal),
+    ("carboy_number", 1, to_number),
     ("carboy_seconds", 1, to_seconds),
+    ("carboy_datetime", 3, spelled_datetime),
+    ("carboy_date", 1, spelled_date),
+    ("carboy_time", 1, spelled_time),
     ("carboy_version", 1, row_version),
     ("carboy_json_text", 2, json_text),
     ("carboy_json_contains", 2, json_contains),
