@@ -75,7 +75,6 @@ BROKEN = [
     ("after", "é"),
     ("after", "A" * 200),
     ("after", "====" * 8),
-    ("q", ""),
     ("on_conflict", "id"),
     # conditions
     ("id", ""),
