@@ -62,7 +62,7 @@ class ReadBuilder:
         assert plan.shown is not None
         shown = self.expressions.slot(plan.shown)
         rows = self._grouped_rows(plan.root) if plan.root.grouped else self._root_rows(plan)
-        on_page = rows.c.row_index <= shown
+        on_page = rows.c[_unused(plan.root, "row_index")] <= shown
         columns = [
             self.dialect.body(self.dialect.json_aggregate(self._row_object(plan, rows), on_page)),
             sa.func.count(),
@@ -83,7 +83,7 @@ class ReadBuilder:
         source = self.expressions.alias(node.resource.source)
         condition = self._where(node, source, plan.after)
         computed = [
-            self.expressions.value(sort.value, source).label(f"sort_{index}")
+            self.expressions.value(sort.value, source).label(_unused(node, f"sort_{index}"))
             for index, sort in enumerate(node.order)
             if (plan.cursor
             and isinstance(sort.value, RelatedValue))
@@ -106,7 +106,7 @@ class ReadBuilder:
         order = [self._sort(sort, source) for sort in node.order]
         if numbered:
             number = sa.func.row_number().over(order_by=order or None)
-            query = query.add_columns(number.label("row_index"))
+            query = query.add_columns(number.label(_unused(node, "row_index")))
         query = query.order_by(*order)
         if node.limit is not None:
             query = query.limit(self.expressions.slot(node.limit))
@@ -329,11 +329,12 @@ class ReadBuilder:
             while isinstance(inner, RelatedValue):
                 inner = inner.value
             assert isinstance(inner, FieldValue)
-            name = f"sort_{index}"
+            name = _unused(plan.root, f"sort_{index}")
             column = rows.c[name] if name in rows.c else self.expressions.value(sort.value, rows)
             values.append(self._json(inner, column))
         array = sa.cast(self.dialect.json_array(values), sa.Text)
-        return sa.func.max(sa.case((rows.c.row_index == shown, array)))
+        last = rows.c[_unused(plan.root, "row_index")] == shown
+        return sa.func.max(sa.case((last, array)))
 
     def _total(self, plan: ReadPlan) -> Expression:
         """The number of all rows that match; an estimate stops counting when it is enough."""
@@ -355,6 +356,13 @@ def _quoted(key: str) -> Expression:
     """A key of the schema as a literal, doubled where the literal or the driver needs it."""
     text = key.replace("'", "''")
     return sa.literal_column(f"'{text}'", sa.Text)
+
+
+def _unused(node: Node, name: str) -> str:
+    """The name, or one made from it where the node's table has a column that is called so."""
+    while name in node.resource.source.c:
+        name += "_"
+    return name
 
 
 def _columns(node: Node) -> Iterator[Column[Any]]:
