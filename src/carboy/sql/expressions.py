@@ -118,11 +118,12 @@ class Expressions:
     def comparable(self, value: Value, source: FromClause) -> Expression:
         """A value as comparisons and orders want it."""
         expression = self.value(value, source)
-        inner = value
-        while isinstance(inner, RelatedValue):
-            inner = inner.value
-        column_type = inner.field.column.type if isinstance(inner, FieldValue) else None
-        return self.dialect.comparable(value.type, column_type, expression)
+        return self.dialect.comparable(value.type, _column_type(value), expression)
+
+    def ordered(self, value: Value, source: FromClause) -> Expression:
+        """A value as orders want it."""
+        expression = self.comparable(value, source)
+        return self.dialect.ordered(value.type, _column_type(value), expression)
 
     def slot(self, slot: Slot) -> Expression:
         """The parameter for a value."""
@@ -175,6 +176,9 @@ class Expressions:
         right = self._operand(compare.value, compare.slot)
         if compare.value.type.kind is Kind.OTHER:
             left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        if compare.op in ("gt", "gte", "lt", "lte"):
+            type_, column_type = compare.value.type, _column_type(compare.value)
+            left, right = (self.dialect.ordered(type_, column_type, e) for e in (left, right))
         if compare.op == "isdistinct":
             return self.dialect.distinct(left, right)
         return _COMPARISONS[compare.op](left, right)
@@ -196,6 +200,12 @@ class Expressions:
         if exists.where is not None:
             query = query.where(self.predicate(exists.where, target))
         return query.correlate(source).exists()
+
+
+def _column_type(value: Value) -> Any:
+    while isinstance(value, RelatedValue):
+        value = value.value
+    return value.field.column.type if isinstance(value, FieldValue) else None
 
 
 def _adapt(

@@ -103,7 +103,7 @@ class ReadBuilder:
     def _page(
         self, node: Node, query: sa.Select[Any], source: FromClause, *, numbered: bool
     ) -> FromClause:
-        order = [self._sort(sort, source) for sort in node.order]
+        order = [self._sort(sort, node, source) for sort in node.order]
         if numbered:
             number = sa.func.row_number().over(order_by=order or None)
             query = query.add_columns(number.label(_unused(node, "row_index")))
@@ -133,17 +133,25 @@ class ReadBuilder:
     def _filter(self, predicate: Predicate | None, source: FromClause) -> list[ColumnElement[bool]]:
         return [] if predicate is None else [self.expressions.predicate(predicate, source)]
 
-    def _sort(self, sort: Sort, source: FromClause) -> Expression:
+    def _sort(self, sort: Sort, node: Node, source: FromClause) -> Expression:
         if isinstance(sort.value, OutputValue):
-            value: Expression = source.c[f"o{sort.value.index}"]
+            value = self._ordered_output(sort.value.index, node, source)
             nullable = True
         else:
-            value = self.expressions.comparable(sort.value, source)
+            value = self.expressions.ordered(sort.value, source)
             nullable = sort.value.nullable
         ordered = value.desc() if sort.descending else value.asc()
         if not nullable:
             return ordered
         return ordered.nulls_first() if sort.nulls_first else ordered.nulls_last()
+
+    def _ordered_output(self, index: int, node: Node, source: FromClause) -> Expression:
+        column: Expression = source.c[f"o{index}"]
+        output = [output for _, _, output in _flattened(node)][index]
+        if output is None or output.aggregate is not None or output.value is None:
+            return column
+        value = output.value
+        return self.dialect.ordered(value.type, value.field.column.type, column)
 
     # Objects
 

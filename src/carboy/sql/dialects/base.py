@@ -107,6 +107,17 @@ class Dialect(ABC):
         """A column as comparisons and orders want it."""
         return value
 
+    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """A comparable column as orders and ``<`` want it: enums in their declared order."""
+        if type_.kind is not Kind.ENUM:
+            return value
+        places = [
+            (value == stored, sa.literal_column(str(place)))
+            for place, (stored, _) in enumerate(type_.choices)
+        ]
+        unknown = (value.is_not(sa.null()), sa.literal_column(str(len(places))))
+        return sa.case(*places, unknown)
+
     def distinct(self, value: Expression, parameter: Expression) -> Expression:
         """IS DISTINCT FROM: like ``neq``, with NULL as a value like any other."""
         return value.is_distinct_from(parameter)

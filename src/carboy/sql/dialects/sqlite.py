@@ -116,9 +116,13 @@ class SQLite(Dialect):
                 pairs = [(value == stored, sa.literal(shown)) for stored, shown in type_.choices]
                 return sa.case(*pairs, else_=value)
             case Kind.JSON | Kind.ARRAY:
+                # A column of the type JSON turns a bare number into SQLite's own.
+                real = sa.func.typeof(value) == _constant("'real'")
                 valid = sa.func.json_valid(value)
                 text = sa.type_coerce(value, sa.Text)
-                return _json(sa.case((valid, text), else_=sa.func.json_quote(text)))
+                quoted = sa.func.json_quote(text)
+                whole = sa.case((real, sa.func.carboy_float(text)), (valid, text), else_=quoted)
+                return _json(whole)
             case _:
                 return self._untyped(value)
 

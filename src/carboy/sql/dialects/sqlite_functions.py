@@ -65,11 +65,22 @@ def row_version(row: str) -> str:
     return blake2b(row.encode(), digest_size=8).hexdigest()
 
 
-def json_text(document: str | None, path: str) -> str | None:
+class _Number(float):
+    """A JSON number that remembers how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Number:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def json_text(document: Any, path: str) -> str | None:
     """PostgreSQL's ``->>``: strings bare, everything else as its JSON, null as NULL."""
-    if document is None:
+    if not isinstance(document, str):
         return None
-    value: Any = json.loads(document, parse_float=Decimal)
+    value: Any = json.loads(document, parse_float=_Number)
     for key, index in _PATH_STEP.findall(path):
         try:
             value = value[int(index)] if index and isinstance(value, list) else value[key]
@@ -77,33 +88,37 @@ def json_text(document: str | None, path: str) -> str | None:
             return None
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Decimal):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, default=float)
+    if isinstance(value, _Number):
+        return value.text
+    # As it was written: SQLAlchemy's serializer escapes what isn't ASCII, others don't.
+    return json.dumps(value, ensure_ascii=document.isascii())
 
 
-def json_contains(document: str | None, part: str) -> bool | None:
+def json_contains(document: Any, part: str) -> bool | None:
     """PostgreSQL's ``@>``: https://www.postgresql.org/docs/15/datatype-json.html#JSON-CONTAINMENT."""
     if document is None:
         return None
-    whole, inner = json.loads(document), json.loads(part)
-    if isinstance(whole, list) and not isinstance(inner, list | dict):
-        # The one exception to equal shapes: an array contains a bare scalar.
-        return any(_same(item, inner) for item in whole)
-    return _contains(whole, inner)
+    return _contains_root(_parsed(document), json.loads(part))
 
 
-def json_contained(document: str | None, whole: str) -> bool | None:
+def json_contained(document: Any, whole: str) -> bool | None:
     """PostgreSQL's ``<@``."""
-    return None if document is None else json_contains(whole, document)
+    if document is None:
+        return None
+    return _contains_root(json.loads(whole), _parsed(document))
 
 
-def json_overlaps(document: str | None, other: str) -> bool | None:
+def json_overlaps(document: Any, other: str) -> bool | None:
     """Whether two arrays share an element; what is no array shares nothing."""
     if document is None:
         return None
-    mine, theirs = json.loads(document), json.loads(other)
+    mine, theirs = _parsed(document), json.loads(other)
     return isinstance(mine, list) and any(_same(a, b) for a in mine for b in theirs)
+
+
+def _parsed(document: Any) -> Any:
+    """A JSON column's value: a column of that type stores numbers as SQLite's own."""
+    return json.loads(document) if isinstance(document, str | bytes) else document
 
 
 def full_text(op: str, value: Any, query: str) -> bool | None:
@@ -205,6 +220,13 @@ def _matches_query(words: list[str], query: str) -> bool:
     return bool(tokens) and alternatives()
 
 
+def _contains_root(whole: Any, inner: Any) -> bool:
+    if isinstance(whole, list) and not isinstance(inner, list | dict):
+        # The one exception to equal shapes: an array contains a bare scalar.
+        return any(_same(item, inner) for item in whole)
+    return _contains(whole, inner)
+
+
 def _contains(whole: Any, inner: Any) -> bool:
     if isinstance(whole, dict) and isinstance(inner, dict):
         return all(k in whole and _contains(whole[k], v) for k, v in inner.items())
@@ -214,7 +236,11 @@ def _contains(whole: Any, inner: Any) -> bool:
 
 
 def _same(one: Any, two: Any) -> bool:
-    # In Python, True equals 1; in JSON it doesn't.
+    # In Python, True equals 1, inside lists and objects as well; in JSON it doesn't.
+    if isinstance(one, dict) and isinstance(two, dict):
+        return one.keys() == two.keys() and all(_same(one[k], two[k]) for k in one)
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(_same, one, two))
     return isinstance(one, bool) == isinstance(two, bool) and bool(one == two)
 
 
