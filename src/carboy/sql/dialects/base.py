@@ -112,13 +112,14 @@ class Dialect(ABC):
 
         Enums are ordered as their choices are declared.
         """
-        if type_.kind is Kind.ENUM and not self.orders_enums(column_type):
-            places: list[tuple[Expression, Expression]] = [
-                (value == stored, sa.literal_column(str(place)))
-                for place, (stored, _) in enumerate(type_.choices)
-            ]
-            return sa.case(*places)
-        return value
+        if type_.kind is not Kind.ENUM or self.orders_enums(column_type):
+            return value
+        places: list[tuple[Expression, Expression]] = [
+            (value == stored, sa.literal_column(str(place)))
+            for place, (stored, _) in enumerate(type_.choices)
+        ]
+        places.append((value.is_not(sa.null()), sa.literal_column(str(len(places)))))
+        return sa.case(*places)
 
     def orders_enums(self, column_type: Any) -> bool:
         """Whether the database itself orders the enum as it is declared."""

@@ -190,6 +190,11 @@ class PostgreSQL(Dialect):
     ) -> Expression:
         return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
 
+    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        if getattr(column_type, "native_enum", False):
+            return value
+        return super().ordered(type_, column_type, value)
+
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
         if isinstance(resource.source, sa.Table):
             # The id of the transaction that last wrote the row. The alias is a name of ours.

@@ -144,6 +144,8 @@ class SQLite(Dialect):
         return _json(
             sa.case(
                 (_is_blob(value), sa.func.json_quote(sa.func.carboy_base64(value))),
+                # A column of the type JSON turns a bare number into SQLite's own.
+                (sa.func.typeof(value) == _constant("'real'"), sa.func.carboy_float(text)),
                 (sa.func.json_valid(value), text),
                 else_=sa.func.json_quote(text),
             )

@@ -115,11 +115,22 @@ def row_version(row: str) -> str:
     return blake2b(row.encode(), digest_size=8).hexdigest()
 
 
+class _Number(float):
+    """A JSON number that remembers how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Number:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def json_text(document: Any, path: str) -> str | None:
     """PostgreSQL's ``->>``: strings bare, everything else as its JSON, null as NULL."""
-    value = _document(document, parse_float=Decimal)
-    if value is None:
+    if not isinstance(document, str):
         return None
+    value = _parsed(document, parse_float=_Number)
     for key, index in _PATH_STEP.findall(path):
         try:
             value = value[int(index)] if index and isinstance(value, list) else value[key]
@@ -127,20 +138,17 @@ def json_text(document: Any, path: str) -> str | None:
             return None
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Decimal):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, default=float)
+    if isinstance(value, _Number):
+        return value.text
+    # As it was written: SQLAlchemy's serializer escapes what isn't ASCII, others don't.
+    return json.dumps(value, ensure_ascii=document.isascii())
 
 
 def json_contains(document: Any, part: Any) -> bool | None:
     """PostgreSQL's ``@>``: https://www.postgresql.org/docs/15/datatype-json.html#JSON-CONTAINMENT."""
     if document is None or part is None:
         return None
-    whole, inner = _document(document), _document(part)
-    if isinstance(whole, list) and not isinstance(inner, list | dict):
-        # The one exception to equal shapes: an array contains a bare scalar.
-        return any(_same(item, inner) for item in whole)
-    return _contains(whole, inner)
+    return _contains_root(_parsed(document), _parsed(part))
 
 
 def json_contained(document: Any, whole: str) -> bool | None:
@@ -152,15 +160,20 @@ def json_overlaps(document: Any, other: str) -> bool | None:
     """Whether two arrays share an element; what is no array shares nothing."""
     if document is None:
         return None
-    mine, theirs = _document(document), _document(other)
+    mine, theirs = _parsed(document), _parsed(other)
     return isinstance(mine, list) and any(_same(a, b) for a in mine for b in theirs)
 
 
-def _document(document: Any, **options: Any) -> Any:
-    """JSON read; what is none, or too deep, is a null: an error here would be the statement's."""
+def _parsed(document: Any, **options: Any) -> Any:
+    """JSON read: a column of that type stores bare numbers as SQLite's own.
+
+    What is no JSON, or too deep, is a null: an error here would be the statement's.
+    """
+    if not isinstance(document, str | bytes):
+        return document
     try:
         return json.loads(document, **options)
-    except (TypeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -260,6 +273,13 @@ def _matches_phrase(words: list[str], wanted: Sequence[Word]) -> bool | None:
     return bool(ends)
 
 
+def _contains_root(whole: Any, inner: Any) -> bool:
+    if isinstance(whole, list) and not isinstance(inner, list | dict):
+        # The one exception to equal shapes: an array contains a bare scalar.
+        return any(_same(item, inner) for item in whole)
+    return _contains(whole, inner)
+
+
 def _contains(whole: Any, inner: Any) -> bool:
     if isinstance(whole, dict) and isinstance(inner, dict):
         return all(k in whole and _contains(whole[k], v) for k, v in inner.items())
@@ -269,7 +289,11 @@ def _contains(whole: Any, inner: Any) -> bool:
 
 
 def _same(one: Any, two: Any) -> bool:
-    # In Python, True equals 1; in JSON it doesn't.
+    # In Python, True equals 1, inside lists and objects as well; in JSON it doesn't.
+    if isinstance(one, dict) and isinstance(two, dict):
+        return one.keys() == two.keys() and all(_same(one[k], two[k]) for k in one)
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(_same, one, two))
     return isinstance(one, bool) == isinstance(two, bool) and bool(one == two)
 
 
