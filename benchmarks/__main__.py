@@ -7,6 +7,7 @@ doesn't, and with 2 if nothing was measured, such as where the peers' answers di
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ from .report import RESULTS, TARGET, Figures, Setup, figures, publish, table, wr
 from .scenarios import SCENARIOS
 from .verify import PeersDiffer, verify
 
+WARM_UP = 1
+"""Seconds of load before each measurement."""
 FAILURES = (ServerMissing, RuntimeError, PeerFailed, PeersDiffer, LoadFailed)
 
 
@@ -58,11 +61,11 @@ def run(options: argparse.Namespace, peers: tuple[Peer, ...]) -> Figures:
         def advance(description: str) -> None:
             progress.update(task, description=description, advance=1)
 
-        measured = measure(load, SCENARIOS, served, options.rounds, options.seconds, advance)
+        rounds, seconds = options.rounds, options.seconds
+        warm_up = 0 if options.quick else WARM_UP
+        measured = measure(load, SCENARIOS, served, rounds, seconds, warm_up, advance)
         progress.update(task, advance=1)
-        setup = Setup(
-            size, workers, options.connections, options.rounds, options.seconds, _version(url)
-        )
+        setup = Setup(size, workers, options.connections, rounds, seconds, _version(url))
     return figures(setup, SCENARIOS, peers, measured)
 
 
@@ -95,9 +98,11 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--rounds", type=_number, default=None, help="how often each is measured (5)")
     add("--seconds", type=_number, default=None, help="how long each time (4)")
-    add("--quick", action="store_true", help="one round of a second, on little data")
-    add("--workers", type=_number, default=1, help="processes of each server (%(default)s)")
-    add("--threads", type=_number, default=2, help="threads of each process (%(default)s)")
+    add(
+        "--quick", action="store_true", help="one round of a second on little data, with no warm-up"
+    )
+    add("--workers", type=_number, default=os.cpu_count(), help="processes of each (%(default)s)")
+    add("--threads", type=_number, default=1, help="threads of each process (%(default)s)")
     add("--connections", type=_number, default=16, help="clients at a time (%(default)s)")
     add(
         "--peer",

@@ -11,9 +11,6 @@ from .load import Load, Sample
 from .peers import Peer
 from .scenarios import Scenario
 
-WARM_UP = 1
-"""Seconds of load before each measurement, which count for nothing."""
-
 
 class Series(Struct, frozen=True):
     """One peer's samples in one scenario, a sample a round."""
@@ -63,10 +60,12 @@ def measure(
     served: Mapping[Peer, str],
     rounds: int,
     seconds: int,
+    warm_up: int,
     advance: Callable[[str], None],
 ) -> list[Series]:
-    """Measure every peer in every scenario, once a round, each time after a warm-up.
+    """Measure every peer in every scenario, once a round, for a number of seconds.
 
+    Before each measurement come ``warm_up`` seconds of load that count for nothing.
     ``advance`` is called before each measurement, with what it is. Raises LoadFailed.
     """
     samples: dict[tuple[Scenario, Peer], list[Sample]] = {}
@@ -76,7 +75,8 @@ def measure(
             for peer in _rotated(peers, number):
                 advance(f"Round {number + 1}: {scenario.name}, {peer.name}")
                 url, path = served[peer], peer.path(scenario)
-                load.put(url, path, WARM_UP, seed=-1 - number)
+                if warm_up:
+                    load.put(url, path, warm_up, seed=-1 - number)
                 sample = load.put(url, path, seconds, seed=number)
                 samples.setdefault((scenario, peer), []).append(sample)
     return [

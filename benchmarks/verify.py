@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from typing import Any
 
 from .peers import Peer
@@ -58,7 +58,7 @@ def _answer(peer: Peer, url: str) -> Any:
     try:
         with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  our own server
             return json.load(response)
-    except (urllib.error.URLError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise PeersDiffer(f"{peer.name}: {url}: {error}") from error
 
 
