@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, peers: tuple[Peer, ...]) -> Figures:
     steps = options.rounds * len(SCENARIOS) * len(peers)
     with ExitStack() as stack:
         stack.enter_context(progress)
-        task = progress.add_task("Starting PostgreSQL", total=steps, completed=-1)
+        task = progress.add_task("Starting PostgreSQL", total=None)
         # Before anything takes long: wrk may be missing.
         load = Load(options.connections, size.users)
         url = stack.enter_context(postgresql(durable=True))
@@ -58,13 +58,12 @@ def run(options: argparse.Namespace, peers: tuple[Peer, ...]) -> Figures:
         names = ", ".join(peer.name for peer in peers)
         progress.console.print(f"The answers of {names} are the same JSON.")
 
-        def advance(description: str) -> None:
-            progress.update(task, description=description, advance=1)
+        def announce(number: int, description: str) -> None:
+            progress.update(task, description=description, completed=number, total=steps)
 
         rounds, seconds = options.rounds, options.seconds
         warm_up = 0 if options.quick else WARM_UP
-        measured = measure(load, SCENARIOS, served, rounds, seconds, warm_up, advance)
-        progress.update(task, advance=1)
+        measured = measure(load, SCENARIOS, served, rounds, seconds, warm_up, announce)
         setup = Setup(size, workers, options.connections, rounds, seconds, _version(url))
     return figures(setup, SCENARIOS, peers, measured)
 

@@ -8,9 +8,9 @@ from xml.sax.saxutils import escape
 from msgspec import Struct
 
 WIDTH = 760
-LABELS = 250
+LABELS = 268
 """Where the bars begin: the peers' names are to the left."""
-VALUES = 70
+VALUES = 64
 """What the numbers to the right of the bars need."""
 TOP = 56
 BAR = 22
@@ -91,10 +91,7 @@ def _group(group: Group, y: int, scale: float) -> Iterator[str]:
         middle = top + BAR // 2 + 5
         strong = " strong" if bar.strong else ""
         width = bar.value * scale
-        yield (
-            f'<text class="label{strong}" x="{LABELS - 12}" y="{middle}" text-anchor="end">'
-            f"{escape(bar.label)}</text>"
-        )
+        yield (f'<text class="label{strong}" x="24" y="{middle}">{escape(bar.label)}</text>')
         yield (
             f'<rect class="bar{strong}" x="{LABELS}" y="{top}" width="{width:.1f}" '
             f'height="{BAR}" rx="3"/>'

@@ -61,24 +61,29 @@ def measure(
     rounds: int,
     seconds: int,
     warm_up: int,
-    advance: Callable[[str], None],
+    announce: Callable[[int, str], None],
 ) -> list[Series]:
     """Measure every peer in every scenario, once a round, for a number of seconds.
 
     Before each measurement come ``warm_up`` seconds of load that count for nothing.
-    ``advance`` is called before each measurement, with what it is. Raises LoadFailed.
+    ``announce`` is called before each measurement, with how many there were and what it is.
+    Raises LoadFailed.
     """
     samples: dict[tuple[Scenario, Peer], list[Sample]] = {}
     peers = list(served)
-    for number in range(rounds):
-        for scenario in scenarios:
-            for peer in _rotated(peers, number):
-                advance(f"Round {number + 1}: {scenario.name}, {peer.name}")
-                url, path = served[peer], peer.path(scenario)
-                if warm_up:
-                    load.put(url, path, warm_up, seed=-1 - number)
-                sample = load.put(url, path, seconds, seed=number)
-                samples.setdefault((scenario, peer), []).append(sample)
+    turns = [
+        (number, scenario, peer)
+        for number in range(rounds)
+        for scenario in scenarios
+        for peer in _rotated(peers, number)
+    ]
+    for done, (number, scenario, peer) in enumerate(turns):
+        announce(done, f"Round {number + 1}: {scenario.name}, {peer.name}")
+        url, path = served[peer], peer.path(scenario)
+        if warm_up:
+            load.put(url, path, warm_up, seed=-1 - number)
+        sample = load.put(url, path, seconds, seed=number)
+        samples.setdefault((scenario, peer), []).append(sample)
     return [
         Series(scenario.name, peer.name, tuple(samples[scenario, peer]))
         for scenario in scenarios

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class Base(DeclarativeBase):
-    """What has all tables."""
+    """Has the metadata of all tables."""
 
 
 db = SQLAlchemy(model_class=Base)
