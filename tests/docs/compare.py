@@ -48,7 +48,8 @@ def require_answer(expected: str, answer: Answer) -> None:
         head, _, body = expected.partition("\n\n")
         status, *headers = head.splitlines()
         actual = f"HTTP/1.1 {answer.status} {answer.reason}"
-        assert same_text(status, actual), f"the status is\n{actual}\n{answer.body}"
+        # Servers differ in the case of the reason: Flask's shouts, granian's doesn't.
+        assert status.lower() == actual.lower(), f"the status is\n{actual}\n{answer.body}"
         for line in headers:
             name, _, value = line.partition(": ")
             sent = answer.headers.get(name)

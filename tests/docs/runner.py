@@ -30,7 +30,7 @@ from .pages import ROOT, Block, Command, blocks, commands, name_of
 
 _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
-    "carboy": [sys.executable, "-m", "carboy"],
+    "carboy": [sys.executable, "-m", "carboy.cli"],
     "python": [sys.executable],
 }
 _SECONDS = 30
