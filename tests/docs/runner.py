@@ -2,8 +2,8 @@
 
 A block of Python whose first line is ``# name.py`` becomes that file; the others are executed in
 order. On a page without an app.py they are executed in docs/sample.py, which the page's curl
-commands then ask. ``flask`` and ``carboy serve`` start a server in the page's own folder, on a
-free port in the place of 8000; other commands run to their end there.
+commands then ask. ``flask``, ``carboy serve`` and ``make run`` start a server in the page's own
+folder, on a free port in the place of 8000; other commands run to their end there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from types import ModuleType
 
 from werkzeug.serving import make_server
 
+import carboy
+
 from .compare import require_answer, same_text
 from .curl import curl
 from .pages import ROOT, Block, Command, blocks, commands, name_of
@@ -32,8 +34,11 @@ _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
     "carboy": [sys.executable, "-m", "carboy.cli"],
     "python": [sys.executable],
+    # The recipe of the Makefile, without the installation before it.
+    "make": [sys.executable, "-m", "examples"],
 }
-_SECONDS = 30
+_SERVERS = (["carboy", "serve"], ["make", "run"])
+_SECONDS = 60
 _numbers = itertools.count(1)
 
 
@@ -109,7 +114,8 @@ class _Runner:
         self.folder = folder
         self.stack = stack
         self.port = 0
-        path = os.pathsep.join([str(ROOT / "src"), str(folder)])
+        tested = Path(carboy.__file__).parents[1]
+        path = os.pathsep.join([str(tested), str(ROOT), str(folder)])
         self.environment = os.environ | {"PYTHONPATH": path, "DATABASE_URL": database_url}
 
     def run(self, command: Command) -> None:
@@ -118,7 +124,7 @@ class _Runner:
         try:
             if words[0] == "curl":
                 require_answer(command.output, curl(words[1:], self.port))
-            elif words[0] == "flask" or words[:2] == ["carboy", "serve"]:
+            elif words[0] == "flask" or words[:2] in _SERVERS:
                 self.stack.enter_context(self._server(words))
             else:
                 self._finish(words, command.output)
@@ -129,6 +135,8 @@ class _Runner:
     def _arguments(self, words: list[str]) -> list[str]:
         if words[0] not in _PROGRAMS:
             raise ValueError(f"{words[0]} is not among {', '.join(['curl', *_PROGRAMS])}")
+        if words[0] == "make":
+            return _PROGRAMS["make"]
         return [*_PROGRAMS[words[0]], *words[1:]]
 
     def _finish(self, words: list[str], expected: str) -> None:
@@ -150,14 +158,14 @@ class _Runner:
     def _server(self, words: list[str]) -> Iterator[None]:
         self.port = _free_port()
         arguments = [str(self.port) if word == "8000" else word for word in words]
-        if str(self.port) not in arguments:
+        if words[0] != "make" and str(self.port) not in arguments:
             arguments += ["--port", str(self.port)]
         log = self.folder / f"server-{self.port}.log"
         with log.open("w") as output:
             process = subprocess.Popen(  # noqa: S603  the pages are ours
                 self._arguments(arguments),
                 cwd=self.folder,
-                env=self.environment,
+                env=self.environment | {"PORT": str(self.port)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
