@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = tuple(
-    sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-)
+PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
 RUN = frozenset(("console", "python", "json"))
 """Blocks that are run or compared. Other blocks must be ``text``, which promises nothing."""
+
+SERVERS = ("flask ", "carboy serve ", "make run")
+"""How the commands begin that start a server."""
 
 _FENCE = re.compile(r"^```([a-z]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -76,6 +77,12 @@ def commands(block: Block) -> Iterator[Command]:
             output.append(text)
     if command:
         yield Command("\n".join(command), "\n".join(output), line)
+
+
+def serves_itself(page: Path) -> bool:
+    """Whether the page starts a server of its own, and doesn't ask docs/sample.py."""
+    console = "".join(block.text for block in blocks(page) if block.language == "console")
+    return any(f"$ {start}" in console for start in SERVERS)
 
 
 def prose(page: Path) -> str:

@@ -1,9 +1,10 @@
 """Runs a page: its Python as one module, then its commands, against a server that it started.
 
 A block of Python whose first line is ``# name.py`` becomes that file; the others are executed in
-order. On a page without an app.py they are executed in docs/sample.py, which the page's curl
-commands then ask. ``flask``, ``carboy serve`` and ``make run`` start a server in the page's own
-folder, on a free port in the place of 8000; other commands run to their end there.
+order. ``flask``, ``carboy serve`` and ``make run`` start a server in the page's own folder, on a
+free port in the place of 8000, which the page's curl commands then ask; other commands run to
+their end there. On a page without a server of its own, Python is executed in docs/sample.py, and
+that is what curl asks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -28,7 +29,7 @@ import carboy
 
 from .compare import require_answer, same_text
 from .curl import curl
-from .pages import ROOT, Block, Command, blocks, commands, name_of
+from .pages import ROOT, SERVERS, Block, Command, blocks, commands, name_of, serves_itself
 
 _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
@@ -37,7 +38,6 @@ _PROGRAMS = {
     # The recipe of the Makefile, without the installation before it.
     "make": [sys.executable, "-m", "examples"],
 }
-_SERVERS = (["carboy", "serve"], ["make", "run"])
 _SECONDS = 60
 _numbers = itertools.count(1)
 
@@ -47,7 +47,7 @@ def run_page(page: Path, folder: Path, database_url: str) -> None:
     found = blocks(page)
     with ExitStack() as stack:
         sample = None
-        if not any(b.file == "app.py" for b in found):
+        if not serves_itself(page):
             sample = stack.enter_context(_sample(database_url))
         _run_python(page, found, folder, sample)
         runner = _Runner(page, folder, database_url, stack)
@@ -81,7 +81,8 @@ def _sample(database_url: str) -> Iterator[ModuleType]:
 
 
 def _run_python(page: Path, found: list[Block], folder: Path, sample: ModuleType | None) -> None:
-    module = sample or ModuleType("page")
+    # SQLAlchemy looks up the names in annotations in the module of a class.
+    module = sample or sys.modules.setdefault("page", ModuleType("page"))
     for block in found:
         if block.language != "python":
             continue
@@ -89,8 +90,11 @@ def _run_python(page: Path, found: list[Block], folder: Path, sample: ModuleType
             (folder / block.file).write_text(block.text)
             continue
         # The empty lines in front let a traceback name the page's own line.
-        code = compile("\n" * (block.line - 1) + block.text, name_of(page), "exec")
-        exec(code, module.__dict__)  # noqa: S102  the pages are ours
+        source = "\n" * (block.line - 1) + block.text
+        code = compile(source, name_of(page), "exec", dont_inherit=True)
+        with chdir(folder):
+            exec(code, module.__dict__)  # noqa: S102  the pages are ours
+    sys.modules.pop("page", None)
 
 
 @contextmanager
@@ -124,11 +128,11 @@ class _Runner:
         try:
             if words[0] == "curl":
                 require_answer(command.output, curl(words[1:], self.port))
-            elif words[0] == "flask" or words[:2] in _SERVERS:
+            elif f"{command.text} ".startswith(SERVERS):
                 self.stack.enter_context(self._server(words))
             else:
                 self._finish(words, command.output)
-        except (AssertionError, ValueError) as fault:
+        except (AssertionError, ValueError, OSError) as fault:
             where = f"{name_of(self.page)}:{command.line}"
             raise AssertionError(f"{where}: $ {command.text}\n{fault}") from fault
 

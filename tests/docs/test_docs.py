@@ -14,14 +14,13 @@ from carboy.settings import TABLE
 from tools.settings_table import table
 
 from .compare import same_json
-from .pages import PAGES, ROOT, RUN, anchors, blocks, links, name_of
+from .pages import PAGES, ROOT, RUN, anchors, blocks, links, name_of, serves_itself
 from .runner import run_page
 
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
-OWN_APP = [p for p in RUNNING if any(b.file == "app.py" for b in blocks(p))]
-ON_SAMPLE = [p for p in RUNNING if p not in OWN_APP]
+ON_SAMPLE = [p for p in RUNNING if not serves_itself(p)]
 
 
 @pytest.mark.parametrize("page", ON_SAMPLE, ids=name_of)
@@ -30,9 +29,9 @@ def test_page_about_the_sample_holds(page: Path, tmp_path: Path, database_url: s
     run_page(page, tmp_path, database_url)
 
 
-@pytest.mark.parametrize("page", OWN_APP, ids=name_of)
-def test_page_with_an_app_of_its_own_holds(page: Path, tmp_path: Path) -> None:
-    """A page that builds an app can be followed from its first line to its last."""
+@pytest.mark.parametrize("page", [p for p in RUNNING if serves_itself(p)], ids=name_of)
+def test_page_with_a_server_of_its_own_holds(page: Path, tmp_path: Path) -> None:
+    """A page that starts a server can be followed from its first line to its last."""
     run_page(page, tmp_path, f"sqlite:///{tmp_path / 'page.sqlite'}")
 
 
