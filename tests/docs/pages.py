@@ -82,7 +82,8 @@ def commands(block: Block) -> Iterator[Command]:
 def serves_itself(page: Path) -> bool:
     """Whether the page starts a server of its own, and doesn't ask docs/sample.py."""
     console = "".join(block.text for block in blocks(page) if block.language == "console")
-    return any(f"$ {start}" in console for start in SERVERS)
+    started = [line for line in console.splitlines() if "--help" not in line]
+    return any(f"{line} ".startswith(f"$ {start}") for start in SERVERS for line in started)
 
 
 def prose(page: Path) -> str:

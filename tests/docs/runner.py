@@ -33,7 +33,7 @@ from .pages import ROOT, SERVERS, Block, Command, blocks, commands, name_of, ser
 
 _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
-    "carboy": [sys.executable, "-m", "carboy.cli"],
+    "carboy": [sys.executable, "-c", "from carboy.cli import main; main(prog_name='carboy')"],
     "python": [sys.executable],
     # The recipe of the Makefile, without the installation before it.
     "make": [sys.executable, "-m", "examples"],
@@ -128,7 +128,7 @@ class _Runner:
         try:
             if words[0] == "curl":
                 require_answer(command.output, curl(words[1:], self.port))
-            elif f"{command.text} ".startswith(SERVERS):
+            elif f"{command.text} ".startswith(SERVERS) and "--help" not in words:
                 self.stack.enter_context(self._server(words))
             else:
                 self._finish(words, command.output)

@@ -20,13 +20,20 @@ from .runner import run_page
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
-ON_SAMPLE = [p for p in RUNNING if not serves_itself(p)]
+POSTGRESQL = ROOT / "docs" / "how-to" / "postgresql.md"
+ON_SAMPLE = [p for p in RUNNING if not serves_itself(p) and p != POSTGRESQL]
 
 
 @pytest.mark.parametrize("page", ON_SAMPLE, ids=name_of)
 def test_page_about_the_sample_holds(page: Path, tmp_path: Path, database_url: str) -> None:
     """What a page shows of docs/sample.py is what it answers, on every database."""
     run_page(page, tmp_path, database_url)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_page_about_postgresql_holds(tmp_path: Path, database_url: str) -> None:
+    """What is said of PostgreSQL is true there."""
+    run_page(POSTGRESQL, tmp_path, database_url)
 
 
 @pytest.mark.parametrize("page", [p for p in RUNNING if serves_itself(p)], ids=name_of)
