@@ -144,8 +144,9 @@ class Expressions:
             case Member(_, ()):
                 return sa.false()
             case Member(value, slots):
-                column = self.comparable(value, source)
-                return column.in_([self._operand(value, slot) for slot in slots])
+                column = _plain(value, self.comparable(value, source))
+                operands = (self._operand(value, slot) for slot in slots)
+                return column.in_([_plain(value, operand) for operand in operands])
             case Is():
                 return self._is(predicate, source)
             case Contains(op, value, slot):
@@ -171,10 +172,8 @@ class Expressions:
             value = self.value(compare.value, source)
             name = slot_name(compare.slot.index)
             return self.dialect.like(value, name, fold_case=compare.op == "ilike")
-        left = self.comparable(compare.value, source)
-        right = self._operand(compare.value, compare.slot)
-        if compare.value.type.kind is Kind.OTHER:
-            left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        left = _plain(compare.value, self.comparable(compare.value, source))
+        right = _plain(compare.value, self._operand(compare.value, compare.slot))
         if compare.op in ("gt", "gte", "lt", "lte"):
             column_type = _column_type(compare.value)
             left = self.dialect.ordered(compare.value.type, column_type, left)
@@ -200,6 +199,11 @@ class Expressions:
         if exists.where is not None:
             query = query.where(self.predicate(exists.where, target))
         return query.correlate(source).exists()
+
+
+def _plain(value: Value, expression: Expression) -> Expression:
+    """Types that only one database knows are compared as their text."""
+    return sa.cast(expression, sa.Text) if value.type.kind is Kind.OTHER else expression
 
 
 def _column_type(value: Value) -> Any:

@@ -100,7 +100,7 @@ class ReadBuilder:
     def _page(
         self, node: Node, query: sa.Select[Any], source: FromClause, *, numbered: bool
     ) -> FromClause:
-        order = [self._sort(sort, source) for sort in node.order]
+        order = [self._sort(node, sort, source) for sort in node.order]
         if numbered:
             number = sa.func.row_number().over(order_by=order or None)
             query = query.add_columns(number.label("row_index"))
@@ -130,9 +130,9 @@ class ReadBuilder:
     def _filter(self, predicate: Predicate | None, source: FromClause) -> list[ColumnElement[bool]]:
         return [] if predicate is None else [self.expressions.predicate(predicate, source)]
 
-    def _sort(self, sort: Sort, source: FromClause) -> Expression:
+    def _sort(self, node: Node, sort: Sort, source: FromClause) -> Expression:
         if isinstance(sort.value, OutputValue):
-            value: Expression = source.c[f"o{sort.value.index}"]
+            value = self._sorted_output(node, sort.value.index, source)
             nullable = True
         else:
             value = self.expressions.ordered(sort.value, source)
@@ -141,6 +141,13 @@ class ReadBuilder:
         if not nullable:
             return ordered
         return ordered.nulls_first() if sort.nulls_first else ordered.nulls_last()
+
+    def _sorted_output(self, node: Node, index: int, source: FromClause) -> Expression:
+        column: Expression = source.c[f"o{index}"]
+        output = list(_flattened(node))[index][2]
+        if output is None or output.value is None or output.aggregate is not None:
+            return column
+        return self.dialect.ordered(output.value.type, output.value.field.column.type, column)
 
     # Objects
 
@@ -265,7 +272,9 @@ class ReadBuilder:
         # JSON and many a type of its own have no equality to group by; their text has.
         if output.value.type.kind is Kind.OTHER:
             return sa.cast(value, sa.Text)
-        return self.dialect.groupable(value) if output.value.type.kind is Kind.JSON else value
+        if output.value.type.kind is Kind.JSON:
+            return self.dialect.groupable(self._json(output.value, value))
+        return value
 
     def _raw_spread(
         self, embed: Embed, parent: FromClause

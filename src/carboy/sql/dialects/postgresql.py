@@ -46,10 +46,10 @@ class PostgreSQL(Dialect):
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
         texts = [sa.cast(o, sa.Text) for o in objects]
-        joined = reduce(
-            lambda a, b: sa.func.left(a, -1) + _constant("','") + sa.func.substr(b, 2), texts
-        )
-        return sa.cast(joined, sa.JSON)
+        heads = [sa.func.left(text, _constant("-1"), type_=sa.Text) for text in texts[:-1]]
+        first, *rest = [*heads, texts[-1]]
+        tails = [sa.func.substr(text, _constant("2"), type_=sa.Text) for text in rest]
+        return sa.cast(reduce(lambda a, b: a + _constant("','") + b, [first, *tails]), sa.JSON)
 
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_build_array(*values, type_=sa.JSON)

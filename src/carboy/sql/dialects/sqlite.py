@@ -63,6 +63,11 @@ def _json(value: Expression) -> Expression:
     return sa.func.json(value, type_=sa.Text)
 
 
+def _without_end(text: Expression) -> Expression:
+    """All but the last character: a negative length counts backwards from the position."""
+    return sa.func.substr(text, _constant("-1"), _constant("-2147483647"), type_=sa.Text)
+
+
 class SQLite(Dialect):
     """JSON1 functions; JSON is text that ``json()`` marks again wherever a subquery ends."""
 
@@ -72,15 +77,10 @@ class SQLite(Dialect):
         return sa.func.json_object(*(part for pair in pairs for part in pair), type_=sa.Text)
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
-        joined = reduce(
-            lambda a, b: (
-                sa.func.substr(a, 1, sa.func.length(a) - 1, type_=sa.Text)
-                + _constant("','")
-                + sa.func.substr(b, 2, type_=sa.Text)
-            ),
-            objects,
-        )
-        return _json(joined)
+        first, *middle, last = objects
+        inner = [_without_end(sa.func.substr(o, 2, type_=sa.Text)) for o in middle]
+        parts = [_without_end(first), *inner, sa.func.substr(last, 2, type_=sa.Text)]
+        return _json(reduce(lambda a, b: a + _constant("','") + b, parts))
 
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_array(*values, type_=sa.Text)
@@ -210,8 +210,10 @@ class SQLite(Dialect):
         return reduce(lambda a, b: a + b, counts)
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        columns = [sa.type_coerce(c, sa.Text) for c in source.columns]
-        return sa.func.carboy_version(sa.func.json_array(*map(_hashable, columns)))
+        columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in source.columns]
+        chunks = [columns[i : i + 100] for i in range(0, len(columns), 100)]
+        arrays = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
+        return sa.func.carboy_version(reduce(lambda a, b: a + b, arrays))
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """Tables made by others hold timestamps in several spellings, which text can't compare."""
