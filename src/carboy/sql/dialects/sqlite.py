@@ -237,7 +237,7 @@ class SQLite(Dialect):
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
         columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in source.columns]
         chunks = [columns[i : i + 100] for i in range(0, len(columns), 100)]
-        arrays = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
+        arrays: list[Expression] = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
         return sa.func.carboy_version(reduce(lambda a, b: a + b, arrays))
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
