@@ -11,7 +11,6 @@ import http.client
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-
 _UNSAFE = ' "<>'
 """Servers may refuse these in a URL: granian does."""
 

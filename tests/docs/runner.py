@@ -144,7 +144,7 @@ class _Runner:
         return [*_PROGRAMS[words[0]], *words[1:]]
 
     def _finish(self, words: list[str], expected: str) -> None:
-        done = subprocess.run(  # noqa: S603  the pages are ours
+        done = subprocess.run(
             self._arguments(words),
             cwd=self.folder,
             env=self.environment,
@@ -166,7 +166,7 @@ class _Runner:
             arguments += ["--port", str(self.port)]
         log = self.folder / f"server-{self.port}.log"
         with log.open("w") as output:
-            process = subprocess.Popen(  # noqa: S603  the pages are ours
+            process = subprocess.Popen(
                 self._arguments(arguments),
                 cwd=self.folder,
                 env=self.environment | {"PORT": str(self.port)},

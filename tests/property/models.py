@@ -113,9 +113,7 @@ class Player(League):
         sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("team_id", sa.ForeignKey("teams.id")),
-        sa.Column(
-            "captain_id", sa.ForeignKey("players.id", deferrable=True, initially="DEFERRED")
-        ),
+        sa.Column("captain_id", sa.ForeignKey("players.id", deferrable=True, initially="DEFERRED")),
         sa.Column("shirt", sa.Integer),
         sa.Column("salary", sa.Numeric(10, 2)),
         sa.Column("height", sa.Double),
@@ -187,9 +185,7 @@ class Goal(League):
         sa.Column("match_day", sa.Date),
         sa.Column("scorer_id", sa.ForeignKey("players.id")),
         sa.Column("minute", sa.Integer),
-        sa.ForeignKeyConstraint(
-            ["match_home", "match_day"], ["matches.home_id", "matches.day"]
-        ),
+        sa.ForeignKeyConstraint(["match_home", "match_day"], ["matches.home_id", "matches.day"]),
     )
     match = relationship(Match, back_populates="goals")
     scorer = relationship(Player, back_populates="goals")
@@ -302,9 +298,7 @@ def _column(column: sa.Column[Any]) -> Column:
     if isinstance(column.type, sa.Enum):
         assert column.type.enum_class is not None
         members = tuple(column.type.enum_class)
-    return Column(
-        column.key, kind_of(column), bool(column.nullable), bool(column.unique), members
-    )
+    return Column(column.key, kind_of(column), bool(column.nullable), bool(column.unique), members)
 
 
 def _link(prop: Any, names: Mapping[Any, str]) -> Link:

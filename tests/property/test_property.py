@@ -18,7 +18,7 @@ from tests.conftest import empty_postgresql_database
 from tests.statements import StatementCounter
 
 from .asks import Ask, url
-from .data import Data, load, make_data
+from .data import load, make_data
 from .models import FAMILIES, Family
 from .oracle import Answer, Oracle, same
 from .strategies import asks, is_unordered

@@ -232,3 +232,10 @@ class ReadPlan(Struct, frozen=True):
     cursor: bool = False
     counted: Literal["exact", "planned", "estimated"] | None = None
     estimate_above: int = 0
+
+
+def searches(plan: ReadPlan) -> bool:
+    """Whether the plan has a ``q=``."""
+    where = plan.root.where
+    parts = where.parts if isinstance(where, Every) else (where,)
+    return any(isinstance(part, Search) for part in parts)

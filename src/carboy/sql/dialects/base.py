@@ -23,6 +23,8 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     has_planner_estimates: ClassVar[bool] = False
+    # Whether ``prepare`` learns from a connection what ``search`` can use.
+    inspects: ClassVar[bool] = False
 
     def json_object(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         """A JSON object, in as many calls as its width takes."""

@@ -46,14 +46,14 @@ class PostgreSQL(Dialect):
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
         texts: list[Expression] = [sa.cast(o, sa.Text) for o in objects]
-        joined = reduce(
-            lambda a, b: (
-                sa.func.left(a, -1, type_=sa.Text)
-                + _constant("','")
-                + sa.func.substr(b, 2, type_=sa.Text)
-            ),
-            texts,
-        )
+        heads: list[Expression] = [
+            sa.func.left(text, _constant("-1"), type_=sa.Text) for text in texts[:-1]
+        ]
+        first, *rest = [*heads, texts[-1]]
+        tails: list[Expression] = [
+            sa.func.substr(text, _constant("2"), type_=sa.Text) for text in rest
+        ]
+        joined = reduce(lambda a, b: a + _constant("','") + b, [first, *tails])
         return sa.cast(joined, sa.JSON)
 
     def json_array(self, values: Sequence[Expression]) -> Expression:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -15,6 +16,12 @@ from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 from .sqlite_functions import FUNCTIONS
 
+_FIND_INDEXES = r"""
+SELECT m.name, json_group_array(c.name)
+FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
+WHERE m.type = 'table' AND m.name LIKE '%\_carboy\_fts' ESCAPE '\'
+GROUP BY m.name
+"""
 _GLOB_SPECIAL = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
 
 
@@ -63,24 +70,36 @@ def _json(value: Expression) -> Expression:
     return sa.func.json(value, type_=sa.Text)
 
 
+def _with_comma(first: Expression, second: Expression) -> Expression:
+    return first + _constant("','") + second
+
+
+def _without_end(text: Expression) -> Expression:
+    """All but the last character: a negative length counts backwards from the position."""
+    return sa.func.substr(text, _constant("-1"), _constant("-2147483647"), type_=sa.Text)
+
+
 class SQLite(Dialect):
     """JSON1 functions; JSON is text that ``json()`` marks again wherever a subquery ends."""
 
     name = "SQLite"
+    inspects = True
+
+    def __init__(self) -> None:
+        self._indexes: dict[str, tuple[str, ...]] = {}
 
     def _object_call(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         return sa.func.json_object(*(part for pair in pairs for part in pair), type_=sa.Text)
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
-        joined = reduce(
-            lambda a, b: (
-                sa.func.substr(a, 1, sa.func.length(a) - 1, type_=sa.Text)
-                + _constant("','")
-                + sa.func.substr(b, 2, type_=sa.Text)
-            ),
-            objects,
-        )
-        return _json(joined)
+        first, *middle, last = objects
+        inner = [_without_end(sa.func.substr(o, 2, type_=sa.Text)) for o in middle]
+        parts: list[Expression] = [
+            _without_end(first),
+            *inner,
+            sa.func.substr(last, 2, type_=sa.Text),
+        ]
+        return _json(reduce(_with_comma, parts))
 
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_array(*values, type_=sa.Text)
@@ -207,26 +226,34 @@ class SQLite(Dialect):
     def search(
         self, resource: Resource, source: FromClause, words: Sequence[str], config: str
     ) -> Expression:
-        text = _searched_text(resource, source)
-        found = [
-            sa.func.carboy_has_word(text, sa.bindparam(word, type_=sa.Text), type_=sa.Boolean)
-            for word in words
-        ]
-        return sa.and_(*found)
+        index = self._index(resource)
+        if index is None:
+            text = _searched_text(resource, source)
+            return sa.func.carboy_has_words(text, _joined(words), type_=sa.Boolean)
+        hits = sa.select(index.c.rowid).where(_matches(index, words))
+        return _rowid(resource, source).in_(hits)
 
     def rank(
         self, resource: Resource, source: FromClause, words: Sequence[str], config: str
     ) -> Expression:
+        # bm25() of one row reads all hits; counting in the rows found costs as little for each,
+        # and gives the same order with an index and without.
         text = _searched_text(resource, source)
-        counts = [
-            sa.func.carboy_count_word(text, sa.bindparam(word, type_=sa.Text), type_=sa.Integer)
-            for word in words
-        ]
-        return reduce(lambda a, b: a + b, counts)
+        return sa.func.carboy_count_words(text, _joined(words), type_=sa.Integer)
+
+    def _index(self, resource: Resource) -> sa.TableClause | None:
+        """The full-text index of the resource's search fields, if the database has it."""
+        name = search_index_name(resource)
+        columns = tuple(field.column.name for field in resource.search)
+        if name is None or self._indexes.get(name) != columns:
+            return None
+        return sa.table(name, sa.column("rowid"), sa.column(name))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        columns = [sa.type_coerce(c, sa.Text) for c in source.columns]
-        return sa.func.carboy_version(sa.func.json_array(*map(_hashable, columns)))
+        columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in source.columns]
+        chunks = [columns[i : i + 100] for i in range(0, len(columns), 100)]
+        arrays: list[Expression] = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
+        return sa.func.carboy_version(reduce(lambda a, b: a + b, arrays))
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """Tables made by others spell dates and times in ways that text can't compare."""
@@ -265,6 +292,40 @@ class SQLite(Dialect):
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:
             connection.create_function(name, arguments, function, deterministic=True)
+        found = connection.execute(_FIND_INDEXES).fetchall()
+        self._indexes = {name: tuple(json.loads(columns)) for name, columns in found}
+
+
+def search_index_name(resource: Resource) -> str | None:
+    """The FTS5 table that serves a resource's search; only a table itself can have one."""
+    table = resource.source
+    if not isinstance(table, sa.Table) or table.schema is not None:
+        return None
+    return f"{table.name}_carboy_fts"
+
+
+def rowid_name(table: sa.Table) -> str:
+    """One of the names of SQLite's own row number that no column has taken."""
+    taken = {column.name.lower() for column in table.columns}
+    return next(name for name in ("rowid", "_rowid_", "oid") if name not in taken)
+
+
+def _rowid(resource: Resource, source: FromClause) -> Expression:
+    assert isinstance(resource.source, sa.Table)
+    # The alias is a name of ours.
+    assert isinstance(source, sa.Alias)
+    return sa.literal_column(f"{source.name}.{rowid_name(resource.source)}", sa.Integer)
+
+
+def _joined(words: Sequence[str]) -> Expression:
+    """The words as one text."""
+    parts: list[Expression] = [sa.bindparam(word, type_=sa.Text) for word in words]
+    return reduce(lambda a, b: a + _constant("' '") + b, parts)
+
+
+def _matches(index: sa.TableClause, words: Sequence[str]) -> Expression:
+    query = sa.func.carboy_fts_query(_joined(words), type_=sa.Text)
+    return index.c[index.name].op("MATCH", is_comparison=True)(query)
 
 
 def _own(source: FromClause, column: Any) -> Expression:

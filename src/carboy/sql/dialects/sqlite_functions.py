@@ -191,15 +191,20 @@ def full_text(op: str, value: Any, query: str) -> bool | None:
     return bool(_matches(words, _text_query(query))) if query else False
 
 
-def has_word(value: str, word: str) -> bool:
-    """Whether the words of ``word`` are all among those of a text."""
-    return _has_all(_words(value), _words(word))
+def has_words(value: Any, query: str) -> bool:
+    """Whether the words of ``query`` are all among those of a text."""
+    return _has_all(_words(_text(value)), _words(query))
 
 
-def count_word(value: str, word: str) -> int:
+def count_words(value: Any, query: str) -> int:
     """How often they are."""
-    words = _words(value)
-    return sum(words.count(w) for w in _words(word))
+    words = _words(_text(value))
+    return sum(words.count(w) for w in _words(query))
+
+
+def fts_query(query: str) -> str:
+    """The same search for FTS5: quoted words are never its syntax."""
+    return " AND ".join(f'"{word}"' for word in _words(query)) or '""'
 
 
 def _text(value: Any) -> str:
@@ -313,6 +318,7 @@ FUNCTIONS: tuple[tuple[str, int, Callable[..., Any]], ...] = (
     ("carboy_json_contained", 2, json_contained),
     ("carboy_json_overlaps", 2, json_overlaps),
     ("carboy_full_text", 3, full_text),
-    ("carboy_has_word", 2, has_word),
-    ("carboy_count_word", 2, count_word),
+    ("carboy_has_words", 2, has_words),
+    ("carboy_count_words", 2, count_words),
+    ("carboy_fts_query", 1, fts_query),
 )
