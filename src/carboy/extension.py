@@ -191,7 +191,7 @@ class Carboy:
             query_string,
             request.headers,
             _body(settings),
-            path=request.path,
+            path=request.script_root + request.path,
         )
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .errors import ApiError, NotFound, Problem
 from .plan import Cursor, PlannedRead, PlannedView, ReadResult, encode_cursor
-from .request import EntityTags, Request, preference_applied
+from .request import EntityTags, Request
 
 JSON = ("Content-Type", "application/json")
 _PROBLEM = ("Content-Type", "application/problem+json")
@@ -88,9 +88,8 @@ def respond_list(
     links = _links(request, page)
     if links:
         headers.append(("Link", links))
-    applied = preference_applied(request.prefer, ["count"] if planned.plan.counted else [])
-    if applied:
-        headers.append(("Preference-Applied", applied))
+    if request.prefer.count is not None:
+        headers.append(("Preference-Applied", f"count={result.counted}"))
     return Response(200, tuple(headers), body)
 
 

@@ -20,7 +20,8 @@ def execute_read(database: Database, planned: PlannedRead) -> ReadResult | None:
     body, rows, cursor, total = row
     if plan.counted in ("planned", "estimated") and database.dialect.has_planner_estimates:
         total = _estimate(database, planned, total)
-    return ReadResult(to_bytes(body), rows, cursor, total)
+        return ReadResult(to_bytes(body), rows, cursor, total, plan.counted)
+    return ReadResult(to_bytes(body), rows, cursor, total, "exact" if plan.counted else None)
 
 
 def _estimate(database: Database, planned: PlannedRead, counted: int | None) -> int:

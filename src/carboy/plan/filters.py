@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from .nodes import (
     Compare,
     Contains,
     Every,
+    Exists,
     FieldValue,
     FullText,
     Is,
@@ -30,15 +32,25 @@ _COMPARISONS = ("eq", "neq", "gt", "gte", "lt", "lte", "isdistinct")
 _FULL_TEXT = ("fts", "plfts", "phfts", "wfts")
 
 
-def plan_filter(context: Context, resource: Resource, filter_: Filter, parameter: str) -> Predicate:
-    """A condition or a tree of them, on one resource."""
+def plan_filter(
+    context: Context,
+    resource: Resource,
+    filter_: Filter,
+    parameter: str,
+    embeds: Mapping[str, Exists],
+) -> Predicate:
+    """A condition or a tree of them, on one resource; ``embeds`` can be asked whether they are."""
     if isinstance(filter_, Logic):
         parts = tuple(
-            plan_filter(context, resource, child, parameter) for child in filter_.children
+            plan_filter(context, resource, child, parameter, embeds) for child in filter_.children
         )
         tree: Predicate = Every(parts) if filter_.op == "and" else Some(parts)
         return Not(tree) if filter_.negated else tree
-    predicate = _condition(context, resource, filter_, parameter)
+    embed = embeds.get(filter_.ref.name)
+    if embed is not None and filter_.op == "is" and filter_.ref.name not in resource.fields:
+        predicate = _embed_is(context, embed, filter_, parameter)
+    else:
+        predicate = _condition(context, resource, filter_, parameter)
     return Not(predicate) if filter_.negated else predicate
 
 
@@ -87,6 +99,14 @@ def _is(value: FieldValue, text: str, parameter: str) -> Predicate:
     if text == "unknown":
         return Is(value, "null")
     return Is(value, "true" if text == "true" else "false")
+
+
+def _embed_is(context: Context, embed: Exists, condition: Condition, parameter: str) -> Predicate:
+    """``author=is.null``: whether an embed has no row, after its own filters."""
+    context.spend("FILTERS", context.settings.max_filters, parameter)
+    if condition.value not in ("null", "not_null"):
+        raise InvalidQuery.at(parameter, f"{parameter}: an embed is null or not_null")
+    return Not(embed) if condition.value == "null" else embed
 
 
 def _member(

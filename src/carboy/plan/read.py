@@ -135,6 +135,9 @@ def plan_list(
             window = Window(window.limit, cursor.offset)
         else:
             after = rows_after(context, order, cursor.values)
+    if window.page is not None or (count is not None and node.grouped):
+        # The number of pages has to be right, and nobody estimates groups.
+        count = "exact"
     plan = ReadPlan(
         root=replace(
             node,
@@ -146,7 +149,7 @@ def plan_list(
         shown=context.slot(window.limit, Kind.INTEGER),
         after=after,
         cursor=scope is not None and not by_offset,
-        counted="exact" if window.page is not None else count,
+        counted=count,
         estimate_above=settings.estimate_above if count == "estimated" else 0,
     )
     return PlannedRead(plan, tuple(context.values), window, scope, by_offset)
@@ -235,9 +238,9 @@ def plan_node(
     """One resource's part of the plan, with everything below it."""
     items = select if select is not None else (SelectAll(),)
     grouped = any(isinstance(i, SelectField) and i.aggregate for i in items)
-    outputs, inner = _outputs(context, resource, items, parameters, path, grouped)
+    outputs, embeds, inner = _outputs(context, resource, items, parameters, path, grouped)
     filters = [
-        plan_filter(context, resource, scoped.filter, scoped.parameter)
+        plan_filter(context, resource, scoped.filter, scoped.parameter, embeds)
         for scoped in parameters.filters(path)
     ]
     prefix = ".".join((*path, ""))
@@ -276,16 +279,19 @@ def _outputs(
     parameters: Parameters,
     path: Path,
     grouped: bool,
-) -> tuple[tuple[Output | Embed, ...], list[Predicate]]:
-    """What each row puts out, and the conditions that ``!inner`` embeds put on it."""
+) -> tuple[tuple[Output | Embed, ...], dict[str, Exists], list[Predicate]]:
+    """What each row puts out, that each embed has a row, and which of these it must fulfil."""
     outputs: list[Output | Embed] = []
+    embeds: dict[str, Exists] = {}
     inner: list[Predicate] = []
     for item in items:
         if isinstance(item, SelectEmbed):
-            embed, exists = _embed(context, resource, item, parameters, path, grouped)
+            embed = _embed(context, resource, item, parameters, path, grouped)
             if embed.spread or embed.node.outputs:
                 outputs.append(embed)
-            if exists is not None:
+            exists = Exists(embed.relation, embed.node.resource, embed.node.where)
+            embeds[embed.key] = exists
+            if item.inner:
                 inner.append(exists)
         elif isinstance(item, SelectAll):
             outputs += [Output(f.name, FieldValue(f)) for f in resource.readable]
@@ -293,7 +299,7 @@ def _outputs(
             outputs.append(_output(context, resource, item))
     context.spend("FIELDS", context.settings.max_fields, "select", len(outputs))
     _require_distinct(outputs)
-    return tuple(outputs), inner
+    return tuple(outputs), embeds, inner
 
 
 def _output(context: Context, resource: Resource, item: SelectField) -> Output:
@@ -321,7 +327,7 @@ def _embed(
     parameters: Parameters,
     path: Path,
     grouped: bool,
-) -> tuple[Embed, Predicate | None]:
+) -> Embed:
     key = item.alias or item.relation
     below = (*path, key)
     relation, target = context.relation(resource, item.relation, item.hint, "select")
@@ -342,8 +348,7 @@ def _embed(
         )
     if item.spread and not relation.many and node.grouped:
         raise InvalidQuery.at("select", f"select: {key!r} is one row; aggregate without a spread")
-    exists = Exists(relation, target, node.where) if item.inner else None
-    return Embed(key, relation, node, item.spread, given=item.alias is not None), exists
+    return Embed(key, relation, node, item.spread, given=item.alias is not None)
 
 
 def _grouped_order(

@@ -166,6 +166,11 @@ def _select(key: str, value: str) -> object:
     return parse_select(_filled(key, value), key)
 
 
+def _any(_: str, value: str) -> str:
+    """A search box may be left empty."""
+    return value
+
+
 def _names(key: str, value: str) -> Path:
     scanner = Scanner(key, _filled(key, value))
     names = []
@@ -184,7 +189,7 @@ _SINGLES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "page": ("page", _positive),
     "per_page": ("per_page", _positive),
     "after": ("after", _filled),
-    "q": ("search", _filled),
+    "q": ("search", _any),
     "on_conflict": ("on_conflict", _names),
 }
 """Keys that only the resource itself can have: the attribute of Query, and its reader."""

@@ -28,8 +28,8 @@ def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
         everything = planned.select.order_by(None).subquery(builder.expressions.fresh("n"))
         total = sa.select(sa.func.count()).select_from(everything).scalar_subquery()
     array = dialect.body(dialect.json_aggregate(value))
-    answer: sa.Select[Any] = sa.select(array, sa.func.count(), total)
-    return answer.select_from(rows)
+    columns: list[Expression] = [array, sa.func.count(), total]
+    return sa.select(*columns).select_from(rows)
 
 
 def _object(planned: PlannedView, builder: ReadBuilder, rows: FromClause) -> Expression:

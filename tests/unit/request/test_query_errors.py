@@ -91,7 +91,6 @@ BAD = [
     ("page", " 1", f"{DIGITS} ' 1'"),
     # other single words
     ("after", "", "the value is empty"),
-    ("q", "", "the value is empty"),
     ("on_conflict", "", "the value is empty"),
     ("on_conflict", "a,", f"expected a field{HERE}3, after 'a,'"),
     ("on_conflict", "a.b", f"expected ',' or the end{HERE}2, after 'a'"),

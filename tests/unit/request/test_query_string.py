@@ -271,6 +271,7 @@ def test_a_key_means_a_field_and_its_embeds(key: str, path: Path, name: FieldRef
         ("page=2&per_page=10", Query(page=2, per_page=10)),
         ("after=abc.def", Query(after="abc.def")),
         ("q=big+cats%21", Query(search="big cats!")),
+        ("q=", Query(search="")),
         ("on_conflict=a,%22b%20c%22", Query(on_conflict=("a", "b c"))),
         ("a=eq.1+2%2B3", Query(filters=(ScopedFilter((), eq("a", "1 2+3"), "a"),))),
         ("a=eq.50%", Query(filters=(ScopedFilter((), eq("a", "50%"), "a"),))),
