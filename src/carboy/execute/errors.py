@@ -16,7 +16,7 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
         return Unavailable("no free database connection; try again", headers=[RETRY_AFTER])
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     state = str(getattr(original, "sqlstate", None) or "")
-    if state.startswith("22"):
+    if state.startswith("22") or _is_bad_value(original, engine):
         return BadRequest("a value in the request is out of what the database can hold")
     if state == "42501":
         return Forbidden("the database user may not do this")
@@ -27,6 +27,12 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
     if _is_down(original, engine):
         return Unavailable("the database can't be reached; try again", headers=[RETRY_AFTER])
     return InternalError("the database refused a statement")
+
+
+def _is_bad_value(error: object, engine: Engine) -> bool:
+    """What the driver itself refuses has no state: psycopg a NUL in a text, for one."""
+    dbapi = engine.dialect.dbapi
+    return dbapi is not None and isinstance(error, dbapi.DataError)
 
 
 def _is_down(error: object, engine: Engine) -> bool:
