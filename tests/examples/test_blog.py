@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, select
+from sqlalchemy import Engine, delete, event, select
+from werkzeug.test import TestResponse
 
 with pytest.MonkeyPatch.context() as environment:
     environment.setenv("APP_ENV", "testing")
@@ -22,8 +23,14 @@ with pytest.MonkeyPatch.context() as environment:
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+@pytest.fixture
+def statements() -> list[str]:
+    """What reaches the driver, as the driver itself tells it."""
+    return []
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
+def app(request: pytest.FixtureRequest, statements: list[str]) -> Iterator[Flask]:
     """The blog with empty tables."""
 
     class Config(Testing):
@@ -32,11 +39,32 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
 
     app = create_app(Config)
     with app.app_context():
+        listen(db.engine, statements)
         db.create_all()
         yield app
+        db.session.rollback()
+        for table in reversed(db.metadata.sorted_tables):
+            db.session.execute(table.delete())
+        db.session.commit()
         db.session.remove()
-        db.drop_all()
         db.engine.dispose()
+
+
+def listen(engine: Engine, statements: list[str]) -> None:
+    """Keep what each of the driver's connections is asked."""
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            statements.append(str(query))
+            return super().execute(query, *arguments, **options)
+
+    def watch(connection: Any, *_: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(statements.append)
+        else:
+            connection.cursor_factory = Cursor
+
+    event.listen(engine, "connect", watch)
 
 
 @pytest.fixture
@@ -64,6 +92,11 @@ def posts(app: Flask) -> list[Post]:
     return posts
 
 
+def answer(response: TestResponse) -> Any:
+    """The JSON of a response."""
+    return response.json
+
+
 def titles(client: FlaskClient, url: str) -> list[str]:
     """The titles of the posts that the URL lists."""
     response = client.get(url)
@@ -84,7 +117,7 @@ def test_a_user_signs_up(client: FlaskClient) -> None:
     """POST /users answers 201 with what has been stored."""
     response = client.post("/users", json={"username": "ada", "email": "ada@example.com"})
     assert response.status_code == 201
-    user: dict[str, Any] = response.json
+    user = answer(response)
     assert set(user) == {"id", "username", "email", "created_at", "is_active"}
     assert (user["username"], user["email"], user["is_active"]) == ("ada", "ada@example.com", True)
     age = datetime.now(UTC) - datetime.fromisoformat(user["created_at"])
@@ -114,7 +147,7 @@ def test_a_sign_up_without_its_fields_is_refused(
     """POST /users answers 400 and says what is missing or wrong."""
     response = client.post("/users", json=body)
     assert response.status_code == 400
-    assert error in response.json["error"]
+    assert error in answer(response)["error"]
     assert usernames() == []
 
 
@@ -126,7 +159,7 @@ def test_a_taken_name_or_address_is_a_conflict(client: FlaskClient, url: str, em
     username = "ada" if email == "new@example.com" else "new"
     response = client.post(url, json={"username": username, "email": email})
     assert response.status_code == 409
-    assert "already exists" in response.json["error"]
+    assert "already exists" in answer(response)["error"]
     assert client.post(url, json={"username": "bob", "email": "b@example.com"}).status_code == 201
     assert usernames() == ["ada", "bob"]
 
@@ -156,14 +189,15 @@ def test_of_two_simultaneous_sign_ups_one_wins(shared_postgresql_url: str) -> No
             thread.join()
         assert sorted(statuses) == [201, 409]
     with app.app_context():
-        db.drop_all()
+        db.session.execute(delete(User))
+        db.session.commit()
         db.engine.dispose()
 
 
 def test_a_sign_up_sets_no_more_than_it_may(client: FlaskClient) -> None:
     """Key, activity and date aren't the client's to choose."""
     body = {"username": "ada", "email": "a@b.c", "id": 99, "is_active": False, "created_at": "2001"}
-    user = client.post("/users", json=body).json
+    user = answer(client.post("/users", json=body))
     assert user["id"] != 99
     assert user["is_active"]
     assert not user["created_at"].startswith("2001")
@@ -173,17 +207,17 @@ def test_a_sign_up_sets_no_more_than_it_may(client: FlaskClient) -> None:
 def test_users_come_in_pages(client: FlaskClient, page: int, names: list[str]) -> None:
     """GET /users says how many there are, and a page past the end is an empty list."""
     client.post("/users/bulk-create", json=[new_user(f"u{number}") for number in range(5)])
-    answer = client.get(f"/users?page={page}&per_page=2").json
-    assert [user["username"] for user in answer.pop("users")] == names
-    assert answer == {"total": 5, "pages": 3, "current_page": page}
+    found = answer(client.get(f"/users?page={page}&per_page=2"))
+    assert [user["username"] for user in found.pop("users")] == names
+    assert found == {"total": 5, "pages": 3, "current_page": page}
 
 
 def test_pages_begin_with_ten_users(client: FlaskClient) -> None:
     """GET /users without parameters is the first page of ten."""
     client.post("/users/bulk-create", json=[new_user(f"u{number}") for number in range(11)])
-    answer = client.get("/users").json
-    assert len(answer["users"]) == 10
-    assert (answer["total"], answer["pages"], answer["current_page"]) == (11, 2, 1)
+    found = answer(client.get("/users"))
+    assert len(found["users"]) == 10
+    assert (found["total"], found["pages"], found["current_page"]) == (11, 2, 1)
 
 
 def test_no_users_are_no_pages(client: FlaskClient) -> None:
@@ -198,7 +232,7 @@ def test_a_page_is_a_number_from_one_on(client: FlaskClient, query: str) -> None
     """What is no page is a 400 that names the parameter, not the first page."""
     response = client.get(f"/users?{query}")
     assert response.status_code == 400
-    assert query.partition("=")[0] in response.json["error"]
+    assert query.partition("=")[0] in answer(response)["error"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +249,7 @@ def test_a_user_is_changed_by_what_the_body_names(
     client: FlaskClient, change: dict[str, object]
 ) -> None:
     """PUT /users/<id> leaves the rest as it is."""
-    user = client.post("/users", json=new_user("ada")).json
+    user = answer(client.post("/users", json=new_user("ada")))
     response = client.put(f"/users/{user['id']}", json=change | {"id": 99, "posts": []})
     assert response.status_code == 200
     assert response.json == user | change
@@ -237,11 +271,11 @@ def test_a_change_that_is_not_allowed_changes_nothing(
     client: FlaskClient, change: object, status: int, error: str
 ) -> None:
     """PUT /users/<id> answers 400 or 409 and leaves the user alone."""
-    ada = client.post("/users", json=new_user("ada")).json
+    ada = answer(client.post("/users", json=new_user("ada")))
     client.post("/users", json=new_user("bob"))
     response = client.put(f"/users/{ada['id']}", json=change)
     assert response.status_code == status
-    assert error in response.json["error"]
+    assert error in answer(response)["error"]
     assert client.get(f"/users/{ada['id']}").json == ada
 
 
@@ -253,7 +287,7 @@ def test_a_deleted_user_takes_the_posts_along(client: FlaskClient, posts: list[P
     assert response.json == {"message": "User ada deleted successfully"}
     assert client.get(f"/users/{ada}").status_code == 404
     assert titles(client, "/posts/optimized") == ["Sleeper"]
-    assert client.get("/api/tags?select=name,posts(count())&order=name").json["data"] == [
+    assert answer(client.get("/api/tags?select=name,posts(count())&order=name"))["data"] == [
         {"name": "night", "posts": [{"count": 1}]},
         {"name": "slow", "posts": [{"count": 1}]},
     ]
@@ -290,7 +324,7 @@ def test_a_bulk_is_all_or_nothing(
     client.post("/users", json=new_user("ada"))
     response = client.post("/users/bulk-create", json=rows)
     assert response.status_code == status
-    assert error in response.json["error"]
+    assert error in answer(response)["error"]
     assert usernames() == ["ada"]
 
 
@@ -321,7 +355,7 @@ def test_a_safe_sign_up_answers_as_the_other(client: FlaskClient) -> None:
     """POST /users/safe-create answers 201 with the user."""
     response = client.post("/users/safe-create", json=new_user("ada"))
     assert response.status_code == 201
-    assert response.json == client.get(f"/users/{response.json['id']}").json
+    assert response.json == answer(client.get(f"/users/{answer(response)['id']}"))
 
 
 # --- posts ---
@@ -389,13 +423,13 @@ def test_a_search_for_nonsense_is_refused(
 
 def test_all_posts_come_with_their_relations(client: FlaskClient, posts: list[Post]) -> None:
     """GET /posts/optimized answers what an empty search does."""
-    assert client.get("/posts/optimized").json == client.get("/posts/search").json
+    assert client.get("/posts/optimized").json == answer(client.get("/posts/search"))
     assert titles(client, "/posts/optimized") == ["Sleeper", "Rye"]
 
 
 def test_a_post_has_its_text(client: FlaskClient, posts: list[Post]) -> None:
     """GET /posts/<id> adds the content; a draft is not there yet."""
-    post = client.get(f"/posts/{posts[0].id}").json
+    post = answer(client.get(f"/posts/{posts[0].id}"))
     assert (post["title"], post["content"], post["author"]) == ("Rye", "Dark", "ada")
     assert client.get(f"/posts/{posts[2].id}").status_code == 404
 
@@ -415,6 +449,17 @@ def test_posts_are_counted_for_each_category(client: FlaskClient, posts: list[Po
 # --- all of it ---
 
 
+def test_a_read_leaves_the_session_alone(client: FlaskClient, posts: list[Post]) -> None:
+    """What a session has written but not committed outlives what clients read meanwhile."""
+    db.session.add(User(username="eve", email="eve@example.com"))
+    db.session.flush()
+    assert client.get("/users").status_code == 200
+    assert client.get("/api/users").status_code == 200
+    assert posts[0].author.username == "ada"
+    db.session.commit()
+    assert usernames() == ["ada", "bob", "eve"]
+
+
 def test_relationships_work_in_python(posts: list[Post]) -> None:
     """A category, a user and a tag know their posts, and moments are aware and in UTC."""
     db.session.expire_all()
@@ -432,7 +477,7 @@ def test_a_moment_of_another_zone_is_kept(client: FlaskClient, posts: list[Post]
     posts[0].created_at = zone
     db.session.commit()
     assert posts[0].created_at == zone
-    post = client.get(f"/posts/{posts[0].id}").json
+    post = answer(client.get(f"/posts/{posts[0].id}"))
     assert post["created_at"] == "2025-12-31T22:30:00.000000Z"
 
 
@@ -453,7 +498,7 @@ def test_errors_are_json(client: FlaskClient, method: str, url: str, status: int
     """What isn't there, and what can't be done, says so in ``error``."""
     response = client.open(url, method=method, json=None if method == "GET" else {})
     assert response.status_code == status
-    assert response.json["error"]
+    assert answer(response)["error"]
 
 
 @pytest.mark.parametrize(
@@ -466,7 +511,7 @@ def test_a_body_that_is_no_json_is_refused(
     """A body that can't be read is a 400, and one of another type a 415."""
     response = client.post("/users", data=data, content_type=content_type)
     assert response.status_code == status
-    assert response.json["error"]
+    assert answer(response)["error"]
 
 
 @pytest.mark.parametrize(
@@ -492,23 +537,3 @@ def test_each_reading_view_is_one_statement(
         statements.clear()
         assert client.get(path).status_code == 200
         assert len(statements) == 1, statements
-
-
-@pytest.fixture
-def statements(app: Flask) -> list[str]:
-    """What reaches the driver, as the driver itself tells it."""
-    seen: list[str] = []
-
-    class Cursor(psycopg.Cursor[Any]):
-        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-            seen.append(str(query))
-            return super().execute(query, *arguments, **options)
-
-    def watch(connection: Any, *_: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_trace_callback(seen.append)
-        else:
-            connection.cursor_factory = Cursor
-
-    event.listen(db.engine, "checkout", watch)
-    return seen
