@@ -127,12 +127,15 @@ def delete_user(user_id: int) -> dict[str, str]:
 def search_posts() -> Response:
     """Published posts by words, category and tag, the newest first."""
     posts = newest_posts()
-    if q := request.args.get("q"):
+    q, tag = request.args.get("q", ""), request.args.get("tag", "")
+    if not (q + tag).isprintable():
+        abort(400, "q and tag must be printable text")
+    if q:
         found = (column.icontains(q, autoescape=True) for column in (Post.title, Post.content))
         posts = posts.where(or_(*found))
     if "category_id" in request.args:
         posts = posts.where(Post.category_id == whole_number("category_id"))
-    if tag := request.args.get("tag"):
+    if tag:
         posts = posts.where(Post.tags.any(Tag.name == tag))
     return api.read(posts, POST)
 
