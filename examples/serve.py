@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 HOST = "127.0.0.1"
-THREADS = 8
+THREADS = 4
 """Of each worker: no more than its pool has connections for."""
 BATCH = 250
 """Rows between two looks of the progress bar at the database."""
@@ -43,7 +43,10 @@ def main() -> None:
     port = free_port(os.environ.get("PORT") or "8000")
     if not os.environ.get("DATABASE_URL"):
         os.environ.pop("DATABASE_URL", None)
-    module = importlib.import_module(f"examples.{example}.app")
+    try:
+        module = importlib.import_module(f"examples.{example}.app")
+    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+        sys.exit(f"DATABASE_URL: {error}")
     fill(module.app, module.db, example)
     server = Granian(
         f"{module.__name__}:app",
@@ -112,7 +115,7 @@ def progress(rows: Iterator[object], size: int) -> Iterator[object]:
 
 def announce(example: str, port: int) -> None:
     """Say which addresses are worth opening."""
-    print(f"Serving the {example}; Ctrl-C stops it. Worth opening:")
+    print(f"Serving examples/{example}. Worth opening:")
     for page in PAGES[example]:
         print(f"  http://{HOST}:{port}{page}")
-    sys.stdout.flush()
+    print("Ctrl-C stops it.", flush=True)
