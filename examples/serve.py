@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
@@ -20,6 +23,8 @@ from rich.progress import track
 HOST = "127.0.0.1"
 THREADS = 4
 """Of each worker: no more than its pool has connections for."""
+STOP_SECONDS = 5
+"""For requests in progress."""
 BATCH = 250
 """Rows between two looks of the progress bar at the database."""
 PAGES = {
@@ -56,10 +61,19 @@ def main() -> None:
         workers=min(os.cpu_count() or 1, 4),
         blocking_threads=THREADS,
         backpressure=THREADS,
+        workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
     )
     server.on_startup(lambda: announce(example, port))
-    server.serve()
+    server.serve(target_loader=partial(worker_application, module.__name__), wrap_loader=False)
+
+
+def worker_application(module: str) -> Any:
+    """The application, in one of the server's processes."""
+    # A Ctrl-C is for the server alone, which then ends its processes one by one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return importlib.import_module(module).app
 
 
 def free_port(text: str) -> int:

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPResponse
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import create_engine, func, select, table
@@ -36,7 +37,7 @@ def start() -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A terminal sends Ctrl-C to all processes of a group; the tests do so as well.
+            # A terminal sends Ctrl-C to a whole group of processes, and so do the tests.
             start_new_session=True,
         )
         started.append(process)
@@ -70,24 +71,24 @@ def printed_urls(process: subprocess.Popen[str]) -> list[str]:
 
 def get(url: str) -> str:
     """The body of a page, which may be a moment in coming up."""
+    parts = urlsplit(url)
     for _ in range(100):
-        try:
-            with urlopen(url, timeout=10) as response:
-                assert isinstance(response, HTTPResponse)
-                assert response.headers["Content-Type"] == "application/json"
-                return response.read().decode()
-        except ConnectionError:
-            time.sleep(0.1)
-        except OSError as error:
-            if not isinstance(getattr(error, "reason", None), ConnectionError):
-                raise
-            time.sleep(0.1)
+        connection = HTTPConnection(parts.netloc, timeout=10)
+        with closing(connection), suppress(ConnectionRefusedError):
+            connection.request("GET", f"{parts.path}?{parts.query}")
+            response = connection.getresponse()
+            assert (response.status, response.headers["Content-Type"]) == (200, "application/json")
+            return response.read().decode()
+        time.sleep(0.1)
     raise AssertionError(f"{url} doesn't answer")
 
 
 def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """Send a signal to all of the process's group; what it said, once it has left with 0."""
-    os.killpg(process.pid, number)
+    """Send SIGTERM, or what Ctrl-C sends; what the process said, once it has left with 0."""
+    if number is signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     said = "".join(process.communicate(timeout=20))
     assert process.returncode == 0, said
     assert "Traceback" not in said
