@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 from .models import Base, Category, Post, Tag, User
 from .words import CATEGORIES, FIRST_NAMES, LAST_NAMES, SENTENCES, TAGS, TITLES
@@ -28,12 +29,16 @@ def sample() -> Iterator[Base]:
     yield from users
     yield from categories
     yield from tags
+    texts = {
+        name: (_filled(TITLES, subjects), _filled(SENTENCES, subjects))
+        for name, subjects in CATEGORIES.items()
+    }
     # A few write much and most write little; so it is with categories and tags.
     authors = chance.choices(users, _popularity(users), k=POSTS)
     topics = chance.choices(categories, _popularity(categories), k=POSTS)
     moments = sorted(chance.random() for _ in range(POSTS))
     for author, category, moment in zip(authors, topics, moments, strict=True):
-        post = _post(chance, CATEGORIES[category.name])
+        post = _post(chance, *texts[category.name])
         post.created_at = post.updated_at = END - timedelta(days=DAYS * (1 - moment))
         post.author, post.category = author, category
         post.tags = _some(chance, tags)
@@ -63,21 +68,19 @@ def _user(chance: random.Random, number: int) -> User:
     )
 
 
-def _post(chance: random.Random, subjects: list[str]) -> Post:
+def _post(chance: random.Random, titles: list[str], sentences: list[str]) -> Post:
     paragraphs = (
-        " ".join(
-            _fill(chance, template, subjects)
-            for template in chance.sample(SENTENCES, chance.randint(3, 7))
-        )
+        " ".join(chance.sample(sentences, chance.randint(3, 7)))
         for _ in range(chance.randint(2, 6))
     )
     return Post(
-        title=_fill(chance, chance.choice(TITLES), subjects),
+        title=chance.choice(titles),
         content="\n\n".join(paragraphs),
         published=chance.random() < 0.9,
     )
 
 
-def _fill(chance: random.Random, template: str, subjects: list[str]) -> str:
-    text = template.format(*chance.sample(subjects, 2))
-    return text[0].upper() + text[1:]
+def _filled(templates: list[str], subjects: list[str]) -> list[str]:
+    """Each template with each pair of subjects in its gaps."""
+    texts = (template.format(*pair) for template in templates for pair in permutations(subjects, 2))
+    return list(dict.fromkeys(text[0].upper() + text[1:] for text in texts))
