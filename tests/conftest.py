@@ -36,6 +36,13 @@ def empty_postgresql_database(server_url: str) -> Iterator[str]:
             connection.execute(drop.format(sql.Identifier(name)))
 
 
+@pytest.fixture(scope="module")
+def shared_postgresql_url(postgresql_url: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database that the tests of a module empty for one another."""
+    with empty_postgresql_database(postgresql_url) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database, on SQLite and on PostgreSQL in turn."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ManagesConnection, PoolProxiedConnection, StaticPool
 
 from ..errors import BadRequest
 from ..plan.nodes import ReadPlan, searches
@@ -105,6 +105,10 @@ class Database:
             raise api_error(error, self.engine) from error
 
     def _fetch(self, sql: str, parameters: Any, *, retry: bool) -> Sequence[Any] | None:
+        pool = self.engine.pool
+        if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
+            # Its one connection is everybody's: to give it back would roll a session's work back.
+            return self._run(pool.connection, sql, parameters)
         connection = self.engine.raw_connection()
         try:
             return self._run(connection, sql, parameters)
@@ -121,7 +125,7 @@ class Database:
         return self._fetch(sql, parameters, retry=False)
 
     def _run(
-        self, connection: PoolProxiedConnection, sql: str, parameters: Any
+        self, connection: ManagesConnection, sql: str, parameters: Any
     ) -> Sequence[Any] | None:
         driver = connection.driver_connection
         assert driver is not None
@@ -140,7 +144,7 @@ class Database:
             if self._autocommit and not driver.closed:
                 driver.autocommit = False
 
-    def prepare(self, connection: PoolProxiedConnection) -> None:
+    def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""
         if _PREPARED not in connection.info:
             self.dialect.prepare(connection.driver_connection)

@@ -27,7 +27,7 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
         return Unavailable("no free database connection; try again", headers=[RETRY_AFTER])
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     state = str(getattr(original, "sqlstate", None) or "")
-    if state.startswith("22"):
+    if state.startswith("22") or _is_bad_value(original, engine):
         return BadRequest("a value in the request is out of what the database can hold")
     if state == "42704":
         # Every other name in a statement is of the schema.
@@ -53,6 +53,12 @@ def _unknown_config(error: object) -> ApiError:
     found = re.search(r"[\"'«„“](\w[\w.]*)", getattr(diagnosis, "message_primary", None) or "")
     name = f" {found[1]!r}" if found else " of that name"
     return InvalidQuery(f"the database has no text search configuration{name}")
+
+
+def _is_bad_value(error: object, engine: Engine) -> bool:
+    """What the driver itself refuses has no state: psycopg a NUL in a text, for one."""
+    dbapi = engine.dialect.dbapi
+    return dbapi is not None and isinstance(error, dbapi.DataError)
 
 
 def _is_down(error: object, engine: Engine) -> bool:

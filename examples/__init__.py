@@ -1,0 +1,1 @@
+"""Small, whole applications; `python -m examples` serves one with sample data."""

@@ -1,0 +1,1 @@
+"""A blog: users, categories, posts and tags."""

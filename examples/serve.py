@@ -1,0 +1,135 @@
+"""What ``python -m examples`` does: fill an example's database once, and serve it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from rich.console import Console
+from rich.progress import track
+
+HOST = "127.0.0.1"
+THREADS = 4
+"""Of each worker: no more than its pool has connections for."""
+STOP_SECONDS = 5
+"""For requests in progress."""
+BATCH = 250
+"""Rows between two looks of the progress bar at the database."""
+PAGES = {
+    "blog": (
+        "/api/posts?select=id,title,author(username),category(name),tags(name)&limit=5",
+        "/api/posts?select=id,title&q=sourdough&page=1",
+        "/posts/search?q=night+train&tag=story",
+        "/analytics/posts-per-category",
+        "/users?page=1&per_page=10",
+    ),
+    "cars": ("/cars", "/cars/1", "/api/cars?doors=eq.3&order=name"),
+    "quickstart": ("/users/1", "/api/users", "/api/users?username=like.a*"),
+}
+
+
+def main() -> None:
+    """Fill, say where to look, and serve until SIGTERM or Ctrl-C."""
+    example = os.environ.get("EXAMPLE") or "blog"
+    if example not in PAGES:
+        sys.exit(f"EXAMPLE={example}: the examples are {', '.join(PAGES)}")
+    port = free_port(os.environ.get("PORT") or "8000")
+    if not os.environ.get("DATABASE_URL"):
+        os.environ.pop("DATABASE_URL", None)
+    try:
+        module = importlib.import_module(f"examples.{example}.app")
+    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+        sys.exit(f"DATABASE_URL: {error}")
+    fill(module.app, module.db, example)
+    server = Granian(
+        f"{module.__name__}:app",
+        address=HOST,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=min(os.cpu_count() or 1, 4),
+        blocking_threads=THREADS,
+        backpressure=THREADS,
+        workers_kill_timeout=STOP_SECONDS,
+        log_level=LogLevels.warning,
+    )
+    server.on_startup(lambda: announce(example, port))
+    server.serve(target_loader=partial(worker_application, module.__name__), wrap_loader=False)
+
+
+def worker_application(module: str) -> Any:
+    """The application, in one of the server's processes."""
+    # A Ctrl-C is for the server alone, which then ends its processes one by one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return importlib.import_module(module).app
+
+
+def free_port(text: str) -> int:
+    """The port, if it is one and nobody listens there."""
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
+        sys.exit(f"PORT={text}: a port is a number from 1 to 65535")
+    with socket.socket() as probe:
+        # Without this, connections that have just ended would count as well.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(text)))
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            sys.exit(f"PORT={text}: {reason}; choose another: make run PORT=8001")
+    return int(text)
+
+
+def fill(app: Flask, db: SQLAlchemy, example: str) -> None:
+    """Create the tables, and fill them if they are empty: all or nothing, in one transaction."""
+    with app.app_context():
+        try:
+            db.create_all()
+            if all(db.session.scalar(is_empty(table)) for table in db.metadata.sorted_tables):
+                sample = importlib.import_module(f"examples.{example}.sample")
+                for number, row in enumerate(progress(sample.sample(), sample.SIZE), 1):
+                    db.session.add(row)
+                    if number % BATCH == 0:
+                        db.session.flush()
+                db.session.commit()
+        except sa.exc.DBAPIError as error:
+            sys.exit(f"{db.engine.url!r}: {error.orig}")
+        db.session.remove()
+        # The server's workers are forked from this process; none may share a connection.
+        db.engine.dispose()
+
+
+def is_empty(table: sa.Table) -> sa.Select[bool]:
+    """The question whether a table has no rows."""
+    return sa.select(~sa.select(table).exists())
+
+
+def progress(rows: Iterator[object], size: int) -> Iterator[object]:
+    """The same rows, with a progress bar in a terminal and a few lines elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(rows, "Making sample data", size, console=console)
+        return
+    for number, row in enumerate(rows, 1):
+        yield row
+        if number % (size // 4 or 1) == 0:
+            print(f"Making sample data: {number} of {size} rows", file=sys.stderr)
+
+
+def announce(example: str, port: int) -> None:
+    """Say which addresses are worth opening."""
+    print(f"Serving examples/{example}. Worth opening:")
+    for page in PAGES[example]:
+        print(f"  http://{HOST}:{port}{page}")
+    print("Ctrl-C stops it.", flush=True)

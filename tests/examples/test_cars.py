@@ -1,0 +1,116 @@
+"""The cars keep what their guide promises, on SQLite in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+with pytest.MonkeyPatch.context() as environment:
+    environment.setenv("APP_ENV", "testing")
+    from examples.cars.app import Car, create_app, db
+    from examples.cars.config import Testing
+
+DART = {"name": "Silverline", "model": "Dart", "doors": 3}
+NOT_JSON = {"error": "The request payload is not in JSON format"}
+
+
+@pytest.fixture
+def client() -> Iterator[FlaskClient]:
+    """Asks for cars; there is one."""
+    app = create_app(Testing)
+    with app.app_context():
+        db.create_all()
+        db.session.add(Car(**DART))
+        db.session.commit()
+        yield app.test_client()
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_a_car_is_created(client: FlaskClient) -> None:
+    """POST /cars answers a message that names the car, which is then there."""
+    response = client.post("/cars", json={"name": "Orchard", "model": "Pippin", "doors": 5})
+    assert response.status_code == 201
+    assert response.json == {"message": "car Orchard has been created successfully."}
+    assert client.get("/cars/2").json == {
+        "message": "success",
+        "car": {"name": "Orchard", "model": "Pippin", "doors": 5},
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_form_is_no_car(client: FlaskClient, method: str) -> None:
+    """A body that isn't JSON is a 415."""
+    url = "/cars" if method == "POST" else "/cars/1"
+    response = client.open(url, method=method, data=DART)
+    assert response.status_code == 415
+    assert response.json == NOT_JSON
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"name": None}, "name must be"),
+        ({"name": ""}, "name must be"),
+        ({"model": 3}, "model must be"),
+        ({"model": "x" * 81}, "model must be"),
+        ({"model": "\0"}, "model must be"),
+        ({"doors": "3"}, "doors must be"),
+        ({"doors": True}, "doors must be"),
+        ({"doors": -1}, "doors must be"),
+        ({"doors": 2**70}, "doors must be"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_car_that_makes_no_sense_is_refused(
+    client: FlaskClient, method: str, change: dict[str, object], error: str
+) -> None:
+    """A missing or wrong field is a 400 that names it, and nothing is stored."""
+    url = "/cars" if method == "POST" else "/cars/1"
+    response = client.open(url, method=method, json=DART | change)
+    assert response.status_code == 400
+    assert error in response.text
+    assert client.get("/cars").json == {"count": 1, "cars": [DART]}
+
+
+def test_cars_are_counted_and_listed(client: FlaskClient) -> None:
+    """GET /cars answers all cars and how many they are."""
+    for number in range(30):
+        client.post("/cars", json={"name": f"n{number}", "model": "m", "doors": number % 5})
+    more = [{"name": f"n{number}", "model": "m", "doors": number % 5} for number in range(30)]
+    assert client.get("/cars").json == {"count": 31, "cars": [DART, *more]}
+
+
+def test_a_car_is_changed(client: FlaskClient) -> None:
+    """PUT /cars/<id> answers a message that names the car."""
+    changed = {"name": "Silverline", "model": "Arrow", "doors": 5}
+    response = client.put("/cars/1", json=changed | {"id": 7})
+    assert response.status_code == 200
+    assert response.json == {"message": "car Silverline successfully updated"}
+    assert client.get("/cars").json == {"count": 1, "cars": [changed]}
+
+
+def test_a_car_is_deleted(client: FlaskClient) -> None:
+    """DELETE /cars/<id> answers a message that names the car."""
+    response = client.delete("/cars/1")
+    assert response.status_code == 200
+    assert response.json == {"message": "car Silverline successfully deleted"}
+    assert client.get("/cars").json == {"count": 0, "cars": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "number"), [("GET", 2), ("PUT", 2), ("DELETE", 2), ("GET", 2**40), ("GET", 2**70)]
+)
+def test_a_car_that_is_not_there_is_a_404(client: FlaskClient, method: str, number: int) -> None:
+    """No such car, whatever is asked of it."""
+    response = client.open(f"/cars/{number}", method=method, json=DART)
+    assert response.status_code == 404
+    assert response.json
+    assert response.json["error"]
+
+
+def test_the_api_has_the_cars_too(client: FlaskClient) -> None:
+    """The same rows, under /api."""
+    assert client.get("/api/cars?doors=eq.3").json == {"data": [{"id": 1, **DART}], "next": None}
