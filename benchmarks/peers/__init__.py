@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import socket
 
@@ -77,28 +78,33 @@ def serving(peer: Peer, database_url: str, workers: Workers) -> Iterator[str]:
         "--workers", str(workers.processes), "--blocking-threads", str(workers.threads), peer.app,
     ]  # fmt: skip
     environment = {"DATABASE_URL": database_url, "THREADS": str(workers.threads)}
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
+    with tempfile.TemporaryFile("w+") as log:
+        server = subprocess.Popen(
             command,
             cwd=ROOT,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-        ) as server,
-    ):
+            process_group=0,
+        )
         try:
             if not _answers(port, server):
                 log.seek(0)
                 raise PeerFailed(f"{peer.title} ({peer.app}) didn't start:\n{log.read().strip()}")
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.terminate()
-            try:
-                server.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                server.kill()
+            _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(TIMEOUT)
+    # A granian that has to end while it still starts leaves its workers behind.
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
 
 
 def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
