@@ -205,13 +205,17 @@ class Embed(Struct, frozen=True):
 
 
 class Node(Struct, frozen=True):
-    """One resource's part of the answer: which rows, in which order, and what each puts out."""
+    """One resource's part of the answer: which rows, in which order, and what each puts out.
+
+    ``limit`` is a number and no slot: a planner that doesn't know it plans for all rows, or plans
+    each execution anew.
+    """
 
     resource: Resource
     outputs: tuple[Output | Embed, ...]
     where: Predicate | None = None
     order: tuple[Sort, ...] = ()
-    limit: Slot | None = None
+    limit: int | None = None
     offset: Slot | None = None
     grouped: bool = False
 
@@ -219,15 +223,15 @@ class Node(Struct, frozen=True):
 class ReadPlan(Struct, frozen=True):
     """A whole read.
 
-    Item plans (no ``shown``) answer one row and its version, or none. List plans show the rows up
-    to number ``shown``, and fetch one more to know whether more follow; with ``cursor`` they
+    Item plans (no ``shown``) answer one row and its version, or none. List plans show ``shown``
+    rows, and fetch one more to know whether more follow; with ``cursor`` they
     answer the order's values in the last row shown. ``after`` limits the rows, but not the count
     of all that match, which ``counted`` asks for; an estimate counts exactly up to
     ``estimate_above``.
     """
 
     root: Node
-    shown: Slot | None = None
+    shown: int | None = None
     after: Predicate | None = None
     cursor: bool = False
     counted: Literal["exact", "planned", "estimated"] | None = None

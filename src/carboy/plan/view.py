@@ -33,7 +33,7 @@ class ViewPlan(Struct, frozen=True):
     node: Node | None
     columns: tuple[Labelled, ...] = ()
     one: bool = False
-    limit: Slot | None = None
+    limit: int | None = None
     offset: Slot | None = None
     counted: bool = False
 
@@ -67,7 +67,7 @@ def plan_view(
         node=node,
         columns=columns,
         one=one,
-        limit=context.slot(window.limit, Kind.INTEGER) if window else None,
+        limit=window.limit if window else None,
         offset=context.slot(window.offset, Kind.INTEGER) if window else None,
         counted=window is not None,
     )

@@ -46,6 +46,11 @@ _KIND_TYPES: dict[Kind, Any] = {
 }
 
 
+def number(value: int) -> Expression:
+    """A whole number of our own, as it stands in the SQL."""
+    return sa.literal_column(str(int(value)), sa.BigInteger)
+
+
 def slot_name(index: int) -> str:
     """The name of a value's parameter."""
     return f"v{index}"

@@ -28,7 +28,7 @@ from ..plan.nodes import (
 )
 from ..schema import Kind, Relation
 from .dialects import Dialect, Expression
-from .expressions import Expressions, own_column
+from .expressions import Expressions, number, own_column
 
 _ONE: Expression = sa.literal_column("1")
 
@@ -61,7 +61,10 @@ class ReadBuilder:
 
     def _list(self, plan: ReadPlan) -> sa.Select[Any]:
         assert plan.shown is not None
-        shown = self.expressions.slot(plan.shown)
+        shown = number(plan.shown)
+        if plan.root.offset is not None:
+            # Rows are numbered from the first that matches.
+            shown = self.expressions.slot(plan.root.offset) + shown
         rows = self._grouped_rows(plan.root) if plan.root.grouped else self._root_rows(plan)
         on_page = rows.c[_unused(plan.root, "row_index")] <= shown
         columns = [
@@ -102,11 +105,11 @@ class ReadBuilder:
     ) -> FromClause:
         order = [self._sort(sort, node, source) for sort in node.order]
         if numbered:
-            number = sa.func.row_number().over(order_by=order or None)
-            query = query.add_columns(number.label(_unused(node, "row_index")))
+            index = sa.func.row_number().over(order_by=order or None)
+            query = query.add_columns(index.label(_unused(node, "row_index")))
         query = query.order_by(*order)
         if node.limit is not None:
-            query = query.limit(self.expressions.slot(node.limit))
+            query = query.limit(number(node.limit))
         if node.offset is not None:
             query = query.offset(self.expressions.slot(node.offset))
         return query.subquery(self.expressions.fresh("r"))
@@ -356,7 +359,7 @@ class ReadBuilder:
         else:
             matching = self.matching(plan)
         if plan.counted == "estimated" and self.dialect.has_planner_estimates:
-            matching = matching.limit(sa.literal(plan.estimate_above + 1))
+            matching = matching.limit(number(plan.estimate_above + 1))
         counted = matching.subquery(self.expressions.fresh("n"))
         return sa.select(sa.func.count()).select_from(counted).scalar_subquery()
 

@@ -9,6 +9,7 @@ from sqlalchemy.sql import FromClause
 
 from ..plan.view import PlannedView
 from .dialects import Dialect, Expression
+from .expressions import number
 from .read import ReadBuilder
 
 
@@ -17,8 +18,8 @@ def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
     plan, select = planned.plan, planned.select
     builder = ReadBuilder(dialect)
     if plan.limit is not None and plan.offset is not None:
-        limit, offset = builder.expressions.slot(plan.limit), builder.expressions.slot(plan.offset)
-        select = select.limit(limit).offset(offset)
+        offset = builder.expressions.slot(plan.offset)
+        select = select.limit(number(plan.limit)).offset(offset)
     rows = select.subquery(builder.expressions.fresh("r"))
     value = _object(planned, builder, rows)
     if plan.one:
