@@ -35,6 +35,7 @@ from .settings import Settings, read_settings
 
 _KEY = "carboy"
 _METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 logger = logging.getLogger("carboy")
 
 
@@ -221,7 +222,7 @@ class Carboy:
             key,
             query_string,
             request.headers,
-            _body(settings),
+            _body(settings) if request.method in _WITH_BODY else b"",
             path=request.script_root + request.path,
         )
 
