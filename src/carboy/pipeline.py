@@ -8,10 +8,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from .errors import MethodNotAllowed, NotFound
-from .execute import Database, execute_read
-from .plan import Context, plan_item, plan_list
+from .execute import Database, execute_read, execute_write
+from .plan import Context, plan_item, plan_list, plan_write
 from .request import Request, split_key
-from .respond import Response, respond_item, respond_list, respond_options
+from .respond import Response, respond_item, respond_list, respond_options, respond_write
 from .schema import Resource, Schema
 from .settings import Settings
 
@@ -34,7 +34,7 @@ def answer(api: Api, request: Request) -> Response:
         case "OPTIONS":
             return respond_options(allowed_methods(resource, request.key is not None))
         case _:
-            raise MethodNotAllowed(f"{request.method} isn't available yet")
+            return write(api, resource, request)
 
 
 def read(api: Api, resource: Resource, request: Request) -> Response:
@@ -49,6 +49,13 @@ def read(api: Api, resource: Resource, request: Request) -> Response:
     result = execute_read(api.database, planned)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def write(api: Api, resource: Resource, request: Request) -> Response:
+    """POST, PATCH, PUT and DELETE: one transaction."""
+    context = Context(api.schema, api.settings)
+    planned = plan_write(context, resource, request)
+    return respond_write(request, planned, execute_write(api.database, planned))
 
 
 def find_resource(api: Api, request: Request) -> Resource:

@@ -3,5 +3,14 @@
 from .database import Database
 from .errors import RETRY_AFTER, api_error
 from .read import ReadResult, execute_read
+from .write import WriteResult, execute_write
 
-__all__ = ["RETRY_AFTER", "Database", "ReadResult", "api_error", "execute_read"]
+__all__ = [
+    "RETRY_AFTER",
+    "Database",
+    "ReadResult",
+    "WriteResult",
+    "api_error",
+    "execute_read",
+    "execute_write",
+]

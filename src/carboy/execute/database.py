@@ -9,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.pool import PoolProxiedConnection
 
 from ..plan.nodes import ReadPlan
+from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
 from .errors import api_error
 
@@ -27,6 +29,7 @@ class Database:
         self._size = statements
         self._statements: OrderedDict[object, Statement] = OrderedDict()
         self._lock = threading.Lock()
+        self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"
 
@@ -49,19 +52,42 @@ class Database:
         dialect = self.engine.dialect
         return self.statement(plan, lambda: compile_read(plan, self.dialect, dialect))
 
+    def mapper(self, resource: Resource) -> Mapper[Any]:
+        """The mapper that writes go through: a table without a class gets one of its own."""
+        if resource.mapper is not None:
+            return resource.mapper
+        with self._lock:
+            if resource.name not in self._mappers:
+                self._mappers[resource.name] = _map_table(resource)
+            return self._mappers[resource.name]
+
+    def fetch_within(
+        self, connection: sa.Connection, statement: Statement, values: Sequence[Any]
+    ) -> Sequence[Any] | None:
+        """The one row of a statement, in the connection's own transaction."""
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        cursor = driver.cursor()
+        try:
+            cursor.execute(statement.sql, statement.bind(values))
+            row: Sequence[Any] | None = cursor.fetchone()
+            return row
+        finally:
+            cursor.close()
+
     def fetch(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any] | None:
         """The one row of a statement; a connection that has gone stale is replaced once."""
         parameters = statement.bind(values)
         try:
             return self._fetch(statement.sql, parameters, retry=True)
-        except (sa.exc.SQLAlchemyError, self._driver_error()) as error:
+        except (sa.exc.SQLAlchemyError, self.driver_error) as error:
             raise api_error(error, self.engine) from error
 
     def _fetch(self, sql: str, parameters: Any, *, retry: bool) -> Sequence[Any] | None:
         connection = self.engine.raw_connection()
         try:
             return self._run(connection, sql, parameters)
-        except self._driver_error() as error:
+        except self.driver_error as error:
             if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
                 raise
             connection.invalidate(error)
@@ -99,8 +125,19 @@ class Database:
             self.dialect.prepare(connection.driver_connection)
             connection.info[_PREPARED] = True
 
-    def _driver_error(self) -> type[Exception]:
+    @property
+    def driver_error(self) -> type[Exception]:
         dbapi = self.engine.dialect.dbapi
         assert dbapi is not None
         error: type[Exception] = dbapi.Error
         return error
+
+
+def _map_table(resource: Resource) -> Mapper[Any]:
+    """A class of no behaviour for a table, so that every write takes the same way."""
+    class_ = type("Row", (), {})
+    properties = {field.name: field.column for field in resource.fields.values()}
+    key = [field.column for field in resource.key]
+    return registry().map_imperatively(
+        class_, resource.source, properties=properties, primary_key=key
+    )

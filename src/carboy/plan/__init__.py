@@ -4,15 +4,26 @@ from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
+from .rows import Faults, RelatedPlan, RowPlan, has_default
+from .unique import unique_columns
+from .write import Returning, WritePlan, plan_write
 
 __all__ = [
     "Context",
     "Cursor",
+    "Faults",
     "PlannedRead",
     "ReadPlan",
+    "RelatedPlan",
+    "Returning",
+    "RowPlan",
     "Window",
+    "WritePlan",
     "decode_cursor",
     "encode_cursor",
+    "has_default",
     "plan_item",
     "plan_list",
+    "plan_write",
+    "unique_columns",
 ]

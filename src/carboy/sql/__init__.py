@@ -2,6 +2,7 @@
 
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
+from .write import keyed_objects, locked_rows, rows_with
 
 __all__ = [
     "Dialect",
@@ -10,4 +11,7 @@ __all__ = [
     "compile_read",
     "compile_select",
     "dialect_for",
+    "keyed_objects",
+    "locked_rows",
+    "rows_with",
 ]

@@ -43,6 +43,11 @@ class ReadBuilder:
         """The SELECT of a whole plan."""
         return self._item(plan) if plan.shown is None else self._list(plan)
 
+    def row_object(self, node: Node) -> tuple[Expression, FromClause]:
+        """The JSON object of one row, and the alias that it is made from."""
+        source = self.expressions.alias(node.resource.source)
+        return self.dialect.body(self._object(node, source)), source
+
     def matching(self, plan: ReadPlan) -> sa.Select[Any]:
         """Every row that the root matches, whatever the page."""
         node = plan.root
@@ -85,11 +90,8 @@ class ReadBuilder:
         computed = [
             self.expressions.value(sort.value, source).label(f"sort_{index}")
             for index, sort in enumerate(node.order)
-            if (plan.cursor
-            and isinstance(sort.value, RelatedValue))
-            or (plan.cursor
-            and isinstance(sort.value, FieldValue)
-            and sort.value.steps)
+            if (plan.cursor and isinstance(sort.value, RelatedValue))
+            or (plan.cursor and isinstance(sort.value, FieldValue) and sort.value.steps)
         ]
         query = sa.select(*self._needed(node, source, plan.cursor), *computed)
         return self._page(node, query.select_from(source).where(condition), source, numbered=True)

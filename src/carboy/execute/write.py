@@ -1,0 +1,206 @@
+"""A write plan to its result, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.orm import Session
+
+from ..errors import ApiError, BadRequest, LimitExceeded, NotFound, PreconditionFailed
+from ..plan import Faults, Returning, RowPlan, WritePlan
+from ..request import EntityTags
+from ..schema import Resource, key_text
+from ..sql import keyed_objects, locked_rows
+from .conflicts import write_error
+from .database import Database
+from .objects import Key, Objects, compared, key_of
+from .transaction import retried_once, transaction
+
+_CHUNK = 500
+
+
+class WriteResult(Struct, frozen=True):
+    """What a write did.
+
+    ``body`` is the representation: an object, or an array where the plan says ``many``; None where
+    none was asked for. ``key`` and ``version`` are a single row's.
+    """
+
+    affected: int
+    created: int = 0
+    body: bytes | None = None
+    key: tuple[str, ...] | None = None
+    version: str | None = None
+    replayed: bool = False
+
+
+def execute_write(database: Database, plan: WritePlan) -> WriteResult:
+    """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
+    try:
+        return retried_once(lambda: _attempt(database, plan))
+    except ApiError:
+        raise
+    except (sa.exc.SQLAlchemyError, database.driver_error) as error:
+        raise write_error(error, database, plan) from error
+
+
+def _attempt(database: Database, plan: WritePlan) -> WriteResult:
+    with transaction(database, commit=not plan.dry_run) as session:
+        return Writer(database, session, plan).run()
+
+
+class Writer:
+    """One write within its transaction."""
+
+    def __init__(self, database: Database, session: Session, plan: WritePlan) -> None:
+        self._database = database
+        self._session = session
+        self._plan = plan
+        self._faults = Faults(plan.many)
+        self._objects = Objects(database, session, self._faults)
+
+    def run(self) -> WriteResult:
+        """Do it, up to the COMMIT."""
+        self._objects.load_links(self._plan.rows)
+        self._faults.raise_any()
+        match self._plan.action:
+            case "create":
+                return self._create()
+            case "delete":
+                return self._delete()
+            case _:
+                return self._change()
+
+    def _create(self) -> WriteResult:
+        instances = [self._objects.create(row) for row in self._plan.rows]
+        self._faults.raise_any()
+        self._session.add_all(instances)
+        self._session.flush()
+        return self._result(instances, created=len(instances))
+
+    def _change(self) -> WriteResult:
+        instances = self._matching()
+        row = self._plan.rows[0]
+        if not instances and self._plan.key is not None:
+            return self._put_missing(row)
+        for instance in instances:
+            if self._plan.action == "replace":
+                self._objects.replace(instance, row)
+            else:
+                self._objects.update(instance, row)
+            self._faults.raise_any()
+        self._session.flush()
+        return self._result(instances)
+
+    def _put_missing(self, row: RowPlan) -> WriteResult:
+        plan = self._plan
+        if not plan.create_missing or plan.action != "replace":
+            raise _missing(plan)
+        names = [field.name for field in plan.resource.key]
+        values = {**row.values, **dict(zip(names, plan.key or (), strict=True))}
+        instance = self._objects.create(
+            RowPlan(plan.resource, row.pointer, values=values, related=row.related)
+        )
+        self._faults.raise_any()
+        self._session.add(instance)
+        self._session.flush()
+        return self._result([instance], created=1)
+
+    def _delete(self) -> WriteResult:
+        instances = self._matching()
+        if not instances and self._plan.key is not None:
+            raise _missing(self._plan)
+        result = self._result(instances)
+        for instance in instances:
+            self._session.delete(instance)
+        self._session.flush()
+        return result
+
+    def _matching(self) -> list[Any]:
+        """The rows that the URL means, locked, after If-Match and the limits on their number."""
+        plan = self._plan
+        query = locked_rows(
+            plan.resource,
+            self._database.mapper(plan.resource),
+            plan.where,
+            self._database.dialect,
+        )
+        parameters = {f"v{index}": value for index, value in enumerate(plan.values)}
+        if plan.key is not None:
+            parameters |= {f"v{index}": value for index, value in enumerate(plan.key)}
+            found = self._session.execute(query, parameters).all()
+            if plan.match is not None and not (found and _same_version(plan.match, found[0][1])):
+                raise PreconditionFailed(
+                    f"{plan.resource.name!r}: the row isn't as it was in the version that "
+                    "If-Match names; read it again"
+                )
+            return [instance for instance, _ in found]
+        limit = plan.max_rows
+        if plan.max_affected is not None:
+            limit = min(limit, plan.max_affected)
+        found = self._session.execute(query.limit(limit + 1), parameters).all()
+        if len(found) > limit:
+            name = "Prefer: max-affected" if limit == plan.max_affected else "CARBOY_MAX_ROWS"
+            raise LimitExceeded(f"the filter matches more than {limit} rows ({name})")
+        return [instance for instance, _ in found]
+
+    # The answer
+
+    def _result(self, instances: Sequence[Any], *, created: int = 0) -> WriteResult:
+        plan, resource = self._plan, self._plan.resource
+        keys = [key_of(resource, instance) for instance in instances]
+        single = keys[0] if len(keys) == 1 and not plan.many else None
+        result = WriteResult(affected=len(instances), created=created, key=_texts(resource, single))
+        if plan.returning is None:
+            return result
+        if single is not None:
+            body, version = self._object(plan.returning, single)
+            return WriteResult(result.affected, created, body, result.key, version)
+        body = self._array(plan.returning, keys)
+        return WriteResult(result.affected, created, body, result.key)
+
+    def _object(self, returning: Returning, key: Key) -> tuple[bytes, str | None]:
+        statement = self._database.read_statement(returning.plan)
+        values = (*key, *returning.values[len(key) :])
+        row = self._database.fetch_within(self._session.connection(), statement, values)
+        if row is None:
+            raise BadRequest("the row is no longer what this resource shows")
+        return as_bytes(row[0]), row[1]
+
+    def _array(self, returning: Returning, keys: Sequence[Key]) -> bytes:
+        """The rows in the order of ``keys``: the request's, or the key's own."""
+        bodies: dict[Key, bytes] = {}
+        parameters = {f"v{index}": value for index, value in enumerate(returning.values)}
+        for start in range(0, len(keys), _CHUNK):
+            part = keys[start : start + _CHUNK]
+            query = keyed_objects(returning.plan, self._database.dialect, part)
+            for body, *key in self._session.connection().execute(query, parameters):
+                bodies[compared(tuple(key))] = as_bytes(body)
+        ordered = (bodies[compared(key)] for key in keys if compared(key) in bodies)
+        return b"[" + b",".join(ordered) + b"]"
+
+
+def _texts(resource: Resource, key: Key | None) -> tuple[str, ...] | None:
+    if key is None:
+        return None
+    return tuple(key_text(field, value) for field, value in zip(resource.key, key, strict=True))
+
+
+def _same_version(tags: EntityTags, version: str | None) -> bool:
+    """If-Match by strong comparison; what follows the version in a tag is about the body."""
+    if tags == "*":
+        return True
+    return any(not tag.weak and tag.opaque.rpartition("-")[0] == version for tag in tags)
+
+
+def _missing(plan: WritePlan) -> NotFound:
+    texts = ",".join(_texts(plan.resource, plan.key) or ())
+    return NotFound(f"{plan.resource.name!r} has no row '{texts}'")
+
+
+def as_bytes(body: Any) -> bytes:
+    """JSON as the driver hands it over, as bytes."""
+    return body if isinstance(body, bytes) else str(body).encode()
