@@ -3,7 +3,8 @@
 from .database import Database
 from .errors import RETRY_AFTER, api_error
 from .read import ReadResult, execute_read
-from .write import WriteResult, execute_write
+from .result import WriteResult
+from .write import execute_write
 
 __all__ = [
     "RETRY_AFTER",

@@ -73,6 +73,39 @@ def write_error(
     return _broken(found, resource, row, fields)
 
 
+def together(errors: Sequence[ApiError]) -> ApiError:
+    """One answer for the refusals of several rows."""
+    problems = [problem for error in errors for problem in error.problems]
+    detail = errors[0].detail
+    if len(problems) > 1:
+        detail += f"; {len(problems)} faults in all"
+    kinds = {type(error) for error in errors}
+    kind = kinds.pop() if len(kinds) == 1 else _common(errors)
+    return kind(detail, problems)
+
+
+def _common(errors: Sequence[ApiError]) -> type[ApiError]:
+    return Conflict if any(isinstance(error, Conflict) for error in errors) else InvalidBody
+
+
+def violates_only(error: sa.exc.IntegrityError, resource: Resource, names: set[str]) -> bool:
+    """Whether it is a duplicate of just these fields, as far as one can tell."""
+    found = violation(error)
+    if found is None or found.kind != "unique":
+        return False
+    return {field.name for field in _fields(found, resource)} <= names
+
+
+def deferred_error(plan: WritePlan, connection: sa.Connection) -> ApiError | None:
+    """The foreign key that a COMMIT would refuse, where the database can't say before it."""
+    for row, constraint in _references(plan.rows):
+        if constraint.deferrable:
+            fault = _missing_reference(row, constraint, connection)
+            if fault is not None:
+                return ReferenceMissing(fault.detail, [fault])
+    return None
+
+
 def violation(error: Exception) -> Violation | None:
     """What the driver's error says, if it is about a constraint."""
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -197,8 +230,12 @@ def _references(
     for row in walk_rows(rows):
         table = row.resource.source
         if isinstance(table, sa.Table) and not row.link:
-            for constraint in sorted(table.foreign_key_constraints, key=lambda c: c.column_keys):
+            for constraint in sorted(table.foreign_key_constraints, key=_column_names):
                 yield row, constraint
+
+
+def _column_names(constraint: sa.ForeignKeyConstraint) -> list[str]:
+    return list(constraint.column_keys)
 
 
 def _missing_reference(
@@ -212,7 +249,9 @@ def _missing_reference(
         if value is None:
             return None
         values.append((column, value))
-    exists = sa.select(sa.literal_column("1")).where(*(c == v for c, v in values)).limit(1)
+    exists: sa.Select[Any] = (
+        sa.select(sa.literal_column("1")).where(*(c == v for c, v in values)).limit(1)
+    )
     if connection.execute(exists).first() is not None:
         return None
     names = [field.name for field, _ in pairs if field is not None]

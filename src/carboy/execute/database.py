@@ -16,6 +16,7 @@ from ..plan.nodes import ReadPlan
 from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
 from .errors import api_error
+from .keys import KeysInFlight
 
 _PREPARED = "carboy_prepared"
 
@@ -29,6 +30,7 @@ class Database:
         self._size = statements
         self._statements: OrderedDict[object, Statement] = OrderedDict()
         self._lock = threading.Lock()
+        self.keys = KeysInFlight()
         self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"

@@ -6,50 +6,84 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from ..errors import ApiError, BadRequest, LimitExceeded, NotFound, PreconditionFailed
-from ..plan import Faults, Returning, RowPlan, WritePlan
+from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan
 from ..request import EntityTags
 from ..schema import Resource, key_text
 from ..sql import keyed_objects, locked_rows
-from .conflicts import write_error
+from .conflicts import deferred_error, together, write_error
 from .database import Database
+from .idempotency import find_result, keep_result, make_ready
 from .objects import Key, Objects, compared, key_of
+from .result import WriteResult
 from .transaction import retried_once, transaction
+from .upsert import Upsert
 
 _CHUNK = 500
-
-
-class WriteResult(Struct, frozen=True):
-    """What a write did.
-
-    ``body`` is the representation: an object, or an array where the plan says ``many``; None where
-    none was asked for. ``key`` and ``version`` are a single row's.
-    """
-
-    affected: int
-    created: int = 0
-    body: bytes | None = None
-    key: tuple[str, ...] | None = None
-    version: str | None = None
-    replayed: bool = False
 
 
 def execute_write(database: Database, plan: WritePlan) -> WriteResult:
     """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
     try:
-        return retried_once(lambda: _attempt(database, plan))
-    except ApiError:
-        raise
+        if plan.once is None:
+            return retried_once(lambda: _attempt(database, plan))
+        with database.keys.held(plan.once.key):
+            make_ready(database, plan.once)
+            return retried_once(lambda: _attempt(database, plan))
+    except sa.exc.IntegrityError as error:
+        if len(plan.rows) > 1:
+            raise_every_refusal(database, plan)
+        raise write_error(error, database, plan) from error
     except (sa.exc.SQLAlchemyError, database.driver_error) as error:
         raise write_error(error, database, plan) from error
 
 
+def raise_every_refusal(database: Database, plan: WritePlan) -> None:
+    """Go through the rows again, one by one, to say of each why the database refuses it.
+
+    Nothing of it stays. It may find nothing: what stood in the way can be gone by now.
+    """
+    errors: list[ApiError] = []
+    with transaction(database, commit=False) as session:
+        for row in plan.rows:
+            single = replace(plan, rows=(row,), returning=None)
+            try:
+                with session.begin_nested():
+                    Writer(database, session, single).write()
+            except sa.exc.IntegrityError as error:
+                errors.append(write_error(error, database, single, session.connection()))
+            if len(errors) == MAX_FAULTS:
+                break
+    if errors:
+        raise together(errors)
+
+
 def _attempt(database: Database, plan: WritePlan) -> WriteResult:
     with transaction(database, commit=not plan.dry_run) as session:
-        return Writer(database, session, plan).run()
+        connection = session.connection()
+        if plan.once is not None:
+            known = find_result(database, connection, plan.once)
+            if known is not None:
+                return known
+        result = Writer(database, session, plan).write()
+        if plan.once is not None:
+            keep_result(connection, plan.once, result)
+        if plan.dry_run:
+            _check_deferred(database, connection, plan)
+        return result
+
+
+def _check_deferred(database: Database, connection: sa.Connection, plan: WritePlan) -> None:
+    """Find now what only the COMMIT would, which a dry run hasn't."""
+    if database.dialect.check_deferred is not None:
+        connection.exec_driver_sql(database.dialect.check_deferred)
+        return
+    error = deferred_error(plan, connection)
+    if error is not None:
+        raise error
 
 
 class Writer:
@@ -62,13 +96,15 @@ class Writer:
         self._faults = Faults(plan.many)
         self._objects = Objects(database, session, self._faults)
 
-    def run(self) -> WriteResult:
+    def write(self) -> WriteResult:
         """Do it, up to the COMMIT."""
         self._objects.load_links(self._plan.rows)
         self._faults.raise_any()
         match self._plan.action:
             case "create":
                 return self._create()
+            case "upsert":
+                return self._upsert()
             case "delete":
                 return self._delete()
             case _:
@@ -80,6 +116,11 @@ class Writer:
         self._session.add_all(instances)
         self._session.flush()
         return self._result(instances, created=len(instances))
+
+    def _upsert(self) -> WriteResult:
+        upsert = Upsert(self._database, self._session, self._plan, self._objects, self._faults)
+        done = upsert.run()
+        return self._result(done.instances, created=done.created, affected=done.affected)
 
     def _change(self) -> WriteResult:
         instances = self._matching()
@@ -149,11 +190,17 @@ class Writer:
 
     # The answer
 
-    def _result(self, instances: Sequence[Any], *, created: int = 0) -> WriteResult:
+    def _result(
+        self, instances: Sequence[Any], *, created: int = 0, affected: int | None = None
+    ) -> WriteResult:
         plan, resource = self._plan, self._plan.resource
         keys = [key_of(resource, instance) for instance in instances]
         single = keys[0] if len(keys) == 1 and not plan.many else None
-        result = WriteResult(affected=len(instances), created=created, key=_texts(resource, single))
+        result = WriteResult(
+            affected=len(instances) if affected is None else affected,
+            created=created,
+            key=_texts(resource, single),
+        )
         if plan.returning is None:
             return result
         if single is not None:

@@ -4,14 +4,16 @@ from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
-from .rows import Faults, RelatedPlan, RowPlan, has_default
+from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default
 from .unique import unique_columns
-from .write import Returning, WritePlan, plan_write
+from .write import Once, Returning, WritePlan, plan_write
 
 __all__ = [
+    "MAX_FAULTS",
     "Context",
     "Cursor",
     "Faults",
+    "Once",
     "PlannedRead",
     "ReadPlan",
     "RelatedPlan",

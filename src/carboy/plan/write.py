@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -35,6 +36,14 @@ class Returning(Struct, frozen=True):
     values: tuple[Any, ...]
 
 
+class Once(Struct, frozen=True):
+    """An Idempotency-Key, a digest of the request it came with, and how long it is kept."""
+
+    key: str
+    request: str
+    hours: int
+
+
 class WritePlan(Struct, frozen=True, eq=False):
     """A whole write.
 
@@ -58,6 +67,7 @@ class WritePlan(Struct, frozen=True, eq=False):
     max_affected: int | None = None
     returning: Returning | None = None
     dry_run: bool = False
+    once: Once | None = None
 
 
 def plan_write(context: Context, resource: Resource, request: Request) -> WritePlan:
@@ -92,6 +102,7 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
         max_rows=context.settings.max_rows,
         max_affected=request.prefer.max_affected,
         dry_run=request.prefer.tx == "rollback",
+        once=_once(context, request),
     )
     if _wants_representation(request):
         plan = replace(plan, returning=Returning(read, plan.values))
@@ -152,6 +163,18 @@ def item_key(resource: Resource, key: Sequence[str]) -> tuple[Any, ...]:
         raise NotFound(f"{resource.name!r} has no row {','.join(key)!r}") from None
 
 
+def _once(context: Context, request: Request) -> Once | None:
+    if request.idempotency_key is None:
+        return None
+    parts = (request.method, request.path, request.query_string, request.body or b"")
+    digest = blake2b(digest_size=32)
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    hours = context.settings.idempotency_hours
+    return Once(request.idempotency_key, digest.hexdigest(), hours)
+
+
 def _both(key: Predicate | None, inner: Predicate | None) -> Predicate | None:
     return Every((key, inner)) if key is not None and inner is not None else key
 
@@ -172,7 +195,7 @@ def _wants_representation(request: Request) -> bool:
 def _refuse_parameters(request: Request) -> None:
     """Refuse what only a read can do: a write that ignored it would do more than was meant."""
     query = request.query
-    found = {
+    found: dict[str, object] = {
         "limit": dict(query.limits).get(()),
         "offset": dict(query.offsets).get(()),
         "order": dict(query.orders).get(()),

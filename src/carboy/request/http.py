@@ -35,7 +35,7 @@ class Request(Struct, frozen=True):
 
     ``key`` is the text after the resource, percent-decoded and not yet split. ``body`` is None
     where the method has none, and otherwise still JSON text. ``path`` is what the client asked
-    for, without the query, to make ``Location`` and ``Link`` from.
+    for, without the query, to make ``Location`` and ``Link`` from; ``query_string`` is undecoded.
     """
 
     method: str
@@ -64,6 +64,7 @@ def parse(
     """Read a request; raises BadRequest, NotAcceptable or UnsupportedMediaType."""
     if not accepts_json(headers.get("Accept")):
         raise NotAcceptable("only application/json can be answered, and Accept excludes it")
+    text = query_string if isinstance(query_string, str) else query_string.decode("latin-1")
     has_body = method in _METHODS_WITH_BODY
     if has_body:
         check_content_type(headers.get("Content-Type"))
@@ -78,4 +79,5 @@ def parse(
         idempotency_key=parse_idempotency_key(headers.get("Idempotency-Key")),
         body=(body or b"") if has_body else None,
         path=path,
+        query_string=text,
     )

@@ -40,7 +40,11 @@ def rows_with(
     """The mapped objects whose ``fields`` have one of the values."""
     columns = [mapper.column_attrs[f.name].class_attribute for f in fields]
     query = sa.select(mapper).where(_one_of(columns, values)).options(lazyload("*"))
-    return _locked(query) if lock else query
+    if not lock:
+        return query
+    # In one order everywhere, so that two of these don't wait for each other.
+    keys = [mapper.column_attrs[f.name].class_attribute for f in resource.key]
+    return _locked(query).order_by(*keys)
 
 
 def keyed_objects(
@@ -51,8 +55,7 @@ def keyed_objects(
     builder = ReadBuilder(dialect)
     body, source = builder.row_object(plan.root)
     columns = [own_column(source, f.column) for f in resource.key]
-    query = sa.select(body, *columns).select_from(source).where(_one_of(columns, keys))
-    return query
+    return sa.select(body, *columns).select_from(source).where(_one_of(columns, keys))
 
 
 def _locked(query: sa.Select[Any]) -> sa.Select[Any]:

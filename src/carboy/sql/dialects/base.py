@@ -23,6 +23,8 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     has_planner_estimates: ClassVar[bool] = False
+    check_deferred: ClassVar[str | None] = None
+    """The statement that checks deferred constraints before the COMMIT would."""
 
     def json_object(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         """A JSON object, in as many calls as its width takes."""
@@ -118,6 +120,10 @@ class Dialect(ABC):
             return sa.func.avg(value), FieldType(Kind.NUMERIC, precision=None, scale=scale)
         mean = sa.cast(sa.func.sum(value), sa.Double) / sa.func.count(value)
         return mean, FieldType(Kind.FLOAT)
+
+    def try_lock(self, number: int) -> Expression | None:
+        """True in the one transaction that holds lock ``number`` (64 bits), if there are such."""
+        return None
 
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Make a new driver connection ready: called once for each."""

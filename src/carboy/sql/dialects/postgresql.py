@@ -34,6 +34,7 @@ class PostgreSQL(Dialect):
 
     name = "PostgreSQL"
     has_planner_estimates = True
+    check_deferred = "SET CONSTRAINTS ALL IMMEDIATE"
 
     def _object_call(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         return sa.func.json_build_object(*(part for pair in pairs for part in pair), type_=sa.JSON)
@@ -162,6 +163,9 @@ class PostgreSQL(Dialect):
         self, resource: Resource, source: FromClause, words: Sequence[str], config: str
     ) -> Expression:
         return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
+
+    def try_lock(self, number: int) -> Expression:
+        return sa.func.pg_try_advisory_xact_lock(sa.literal(number, sa.BigInteger))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
         if isinstance(resource.source, sa.Table):
