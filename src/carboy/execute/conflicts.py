@@ -22,7 +22,7 @@ from ..errors import (
     ReferenceMissing,
     StillReferenced,
 )
-from ..plan import RowPlan, WritePlan
+from ..plan import RowPlan, WritePlan, unique_sets
 from ..schema import Field, Resource
 from .database import Database
 from .errors import api_error
@@ -59,18 +59,28 @@ def write_error(
     found = violation(error)
     if found is None:
         return api_error(error, database.engine)
-    if found.kind == "foreign-key":
-        if connection is not None:
-            return _foreign_key(found, plan, connection)
+    if connection is None:
+        # The write's own transaction is over.
         with database.engine.connect() as fresh:
-            return _foreign_key(found, plan, fresh)
+            return _told(found, plan, fresh)
+    return _told(found, plan, connection)
+
+
+def _told(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiError:
+    if found.kind == "foreign-key":
+        return _foreign_key(found, plan, connection)
     if found.kind == "not-null" and plan.action == "delete":
         # The unit of work takes the parent away from children that can't be without it.
         return StillReferenced(f"other rows still point at this row of {plan.resource.name!r}")
     if found.kind == "exclusion":
         return Conflict(f"{plan.resource.name!r}: the row conflicts with one that is there")
     resource, row, fields = _place(found, plan)
-    return _broken(found, resource, row, fields)
+    if found.kind == "unique":
+        taken = [fields] if fields else []
+        if row is not None:
+            taken = list(_taken(row, taken, connection))
+        return _duplicate(resource, row, taken)
+    return _broken(found, row, fields)
 
 
 def together(errors: Sequence[ApiError]) -> ApiError:
@@ -132,16 +142,41 @@ def violation(error: Exception) -> Violation | None:
     return Violation(kind, table=pairs[0][0], columns=tuple(column for _, _, column in pairs))
 
 
-def _broken(
-    found: Violation, resource: Resource, row: RowPlan | None, fields: Sequence[Field]
+def _duplicate(
+    resource: Resource, row: RowPlan | None, taken: Sequence[Sequence[Field]]
 ) -> ApiError:
+    """Each set of fields whose values another row has already."""
+    problems: list[Problem] = []
+    for fields in taken or [()]:
+        what = " and ".join(field.name for field in fields)
+        detail = f"a row of {resource.name!r} with this {what or 'value'} already exists"
+        problems += _problems(detail, Duplicate.code, row, [field.name for field in fields][:1])
+    return Duplicate(problems[0].detail if problems else "the row already exists", problems)
+
+
+def _taken(
+    row: RowPlan, reported: list[Sequence[Field]], connection: sa.Connection
+) -> Iterator[Sequence[Field]]:
+    """What the database reported, and what it would have next: it stops at the first."""
+    resource = row.resource
+    own = [f.column == v for f, v in zip(resource.key, row.key or (), strict=False)]
+    sets = [[f for f in resource.fields.values() if f.name in s] for s in unique_sets(resource)]
+    for fields in sorted(sets, key=lambda s: list(resource.fields).index(s[0].name)):
+        same = [f.column == row.values[f.name] for f in fields if f.name in row.values]
+        if fields in reported:
+            yield fields
+        elif len(same) == len(fields) and all(f.readable or f.writable for f in fields):
+            query: sa.Select[Any] = sa.select(sa.literal_column("1")).where(*same)
+            if own:
+                query = query.where(sa.not_(sa.and_(*own)))
+            if connection.execute(query.limit(1)).first() is not None:
+                yield fields
+    yield from (fields for fields in reported if list(fields) not in sets)
+
+
+def _broken(found: Violation, row: RowPlan | None, fields: Sequence[Field]) -> ApiError:
     names = [field.name for field in fields]
     together = " and ".join(names)
-    if found.kind == "unique":
-        what = f"this {together}" if names else "these values"
-        detail, type_ = f"a row of {resource.name!r} with {what} already exists", Duplicate
-        problems = _problems(detail, Duplicate.code, row, names[:1])
-        return type_(detail, problems)
     if found.kind == "not-null":
         detail = f"{together or 'a value'}: can't be null"
         return InvalidBody(detail, _problems(detail, "not-null", row, names[:1]))

@@ -202,6 +202,4 @@ def _construct(mapper: Mapper[Any], values: dict[str, Any]) -> Any:
 def _as_collection(instance: Any, attribute: str, members: list[Any]) -> Any:
     """The members in the kind of collection that the relationship has."""
     made: Any = sa.inspect(instance).mapper.relationships[attribute].collection_class
-    if made is None or not isinstance(made, type) or issubclass(made, list):
-        return members
-    return made(members)
+    return set(members) if isinstance(made, type) and issubclass(made, set) else members

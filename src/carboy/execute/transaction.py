@@ -19,10 +19,6 @@ from .database import Database
 T = TypeVar("T")
 
 
-class Rollback(Exception):  # noqa: N818  no error: how a dry run ends
-    """Ends a transaction without a trace, with a result."""
-
-
 @contextmanager
 def transaction(database: Database, *, commit: bool = True) -> Iterator[Session]:
     """A Session whose connection is the only one used; committed at the end unless told not to."""

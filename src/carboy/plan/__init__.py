@@ -5,7 +5,7 @@ from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
 from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default
-from .unique import unique_columns
+from .unique import unique_sets
 from .write import Once, Returning, WritePlan, plan_write
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "plan_item",
     "plan_list",
     "plan_write",
-    "unique_columns",
+    "unique_sets",
 ]

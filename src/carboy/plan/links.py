@@ -42,9 +42,9 @@ def filled_columns(resource: Resource, relation: Relation) -> FilledBy:
     assert resource.mapper is not None
     assert relation.attribute is not None
     prop = resource.mapper.relationships[relation.attribute]
-    columns = tuple(remote for _, remote in prop.local_remote_pairs or ())
+    pairs = prop.local_remote_pairs or ()
     if prop.direction is RelationshipDirection.MANYTOONE:
-        return FilledBy(own=tuple(local for local, _ in prop.local_remote_pairs or ()))
+        return FilledBy(own=tuple(local for local, _ in pairs if isinstance(local, Column)))
     if prop.direction is RelationshipDirection.ONETOMANY:
-        return FilledBy(theirs=columns)
+        return FilledBy(theirs=tuple(far for _, far in pairs if isinstance(far, Column)))
     return FilledBy()

@@ -51,7 +51,7 @@ def key_text(field: Field, value: Any) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, dt.datetime):
-        return comparable_value(value).isoformat() + "Z"
+        return f"{comparable_value(value).isoformat()}Z"
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if field.type.kind is Kind.UUID:
