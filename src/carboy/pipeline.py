@@ -74,7 +74,7 @@ def find_resource(api: Api, request: Request) -> Resource:
 
 def allowed_methods(resource: Resource, item: bool) -> tuple[str, ...]:
     """The methods of a collection or an item."""
-    if resource.read_only or (item and not resource.key):
+    if resource.read_only or not resource.key:
         return ("GET", "HEAD", "OPTIONS")
     if item:
         return ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")

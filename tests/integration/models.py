@@ -15,6 +15,8 @@ from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 
+from werkzeug.test import TestResponse
+
 from carboy import Carboy
 
 
@@ -39,10 +41,33 @@ class Shop:
         """A new client."""
         return self.app.test_client()
 
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
+        """One request; ``If_Match=`` is the header If-Match."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.open(f"/api/{path}", method=method, json=body, headers=named)
+
+    def create(self, path: str, body: Any) -> Any:
+        """Create what a test starts from."""
+        response = self.send("POST", path, body)
+        assert response.status_code == 201, response.text
+        return response.json
+
+    def close(self) -> None:
+        """Close the application's connections."""
+        with self.app.app_context():
+            self.db.engine.dispose()
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What is in the database, seen from outside the API."""
         with self.app.app_context(), self.db.engine.connect() as connection:
             return [tuple(row) for row in connection.execute(sa.text(sql))]
+
+
+def faults(response: TestResponse) -> list[tuple[Any, Any]]:
+    """Each fault's pointer and code."""
+    document = response.json
+    assert document is not None
+    return [(e.get("pointer"), e["code"]) for e in document["errors"]]
 
 
 def make_shop(url: str, **config: Any) -> Shop:
@@ -64,6 +89,10 @@ def make_shop(url: str, **config: Any) -> Shop:
     api.resource(models["Seat"], validate=_check_seat)
     api.resource(models["Token"])
     api.resource(models["Account"], require_match=True)
+    api.resource(models["Shelf"])
+    api.resource(models["Book"])
+    api.resource(models["Friend"])
+    api.resource(models["Badge"], read_only=True)
     api.resource(models["Secret"], hidden=("hash",), writable=("name",))
     with app.app_context():
         db.create_all()
@@ -96,6 +125,7 @@ def _declare(db: SQLAlchemy) -> dict[str, Any]:
             sa.DateTime(timezone=True), default=lambda: datetime.now(UTC)
         )
         posts: Mapped[list[Any]] = relationship("Post", back_populates="author")
+        badges: Mapped[list[Any]] = relationship("Badge")
 
         @validates("email")
         def _check_email(self, name: str, value: str) -> str:
@@ -157,11 +187,38 @@ def _declare(db: SQLAlchemy) -> dict[str, Any]:
         id: Mapped[int] = mapped_column(primary_key=True)
         amount: Mapped[int]
 
+    class Shelf(model):
+        __tablename__ = "shelves"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(sa.String(20))
+        books: Mapped[list[Any]] = relationship("Book")
+
+    class Book(model):
+        __tablename__ = "books"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str] = mapped_column(sa.String(20))
+        shelf_id: Mapped[int] = mapped_column(sa.ForeignKey("shelves.id"))
+
+    class Badge(model):
+        __tablename__ = "badges"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(sa.String(20))
+        user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+
+    class Friend(model):
+        __tablename__ = "friends"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        word: Mapped[str] = mapped_column(sa.String(20))
+        friend_id: Mapped[int | None] = mapped_column(
+            sa.ForeignKey("friends.id", deferrable=True, initially="DEFERRED")
+        )
+
     class Secret(model):
         __tablename__ = "secrets"
         id: Mapped[int] = mapped_column(primary_key=True)
         name: Mapped[str] = mapped_column(sa.String(20))
         hash: Mapped[str] = mapped_column(sa.String(20), default="x")
 
-    classes = (User, Tag, Post, Comment, Country, City, Seat, Token, Account, Secret)
+    classes: tuple[Any, ...] = (User, Tag, Post, Comment, Country, City, Seat)
+    classes += (Token, Account, Secret, Shelf, Book, Badge, Friend)
     return {class_.__name__: class_ for class_ in classes}

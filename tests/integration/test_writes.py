@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from werkzeug.test import TestResponse
 
-from .models import Shop, make_shop
+from .models import Shop, faults, make_shop
 
 ANN = {"username": "ann", "email": "ann@example.org"}
 BOB = {"username": "bob", "email": "bob@example.org"}
-
-
-@pytest.fixture
-def shop(database_url: str) -> Iterator[Shop]:
-    """An application over an empty database."""
-    made = make_shop(database_url)
-    yield made
-    with made.app.app_context():
-        made.db.engine.dispose()
-
-
-def send(shop: Shop, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
-    """One request; ``If_Match=`` is the header If-Match."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return shop.client.open(f"/api/{path}", method=method, json=body, headers=named)
-
-
-def create(shop: Shop, path: str, body: Any) -> Any:
-    """Create what a test starts from."""
-    response = send(shop, "POST", path, body)
-    assert response.status_code == 201, response.text
-    return response.json
-
-
-def faults(response: TestResponse) -> list[tuple[Any, Any]]:
-    """Each fault's pointer and code."""
-    return [(e.get("pointer"), e["code"]) for e in response.json["errors"]]
 
 
 # Creating
@@ -48,7 +19,7 @@ def faults(response: TestResponse) -> list[tuple[Any, Any]]:
 
 def test_post_answers_the_new_row_with_its_address_and_etag(shop: Shop) -> None:
     """A created row is answered whole, defaults included, and its Location reads the same."""
-    response = send(shop, "POST", "users?select=id,username,email,role,balance,bio", ANN)
+    response = shop.send("POST", "users?select=id,username,email,role,balance,bio", ANN)
     assert response.status_code == 201
     expected = {**ANN, "id": 1, "role": "reader", "balance": "0.00", "bio": None}
     assert response.json == expected
@@ -72,7 +43,7 @@ def test_every_kind_of_key_makes_an_address_that_works(
     shop: Shop, path: str, body: Any, location: str
 ) -> None:
     """Location is the path from which the row can be read again."""
-    response = send(shop, "POST", path, body)
+    response = shop.send("POST", path, body)
     assert (response.status_code, response.json) == (201, body)
     assert response.headers["Location"] == location
     assert shop.client.get(location).json == body
@@ -80,45 +51,45 @@ def test_every_kind_of_key_makes_an_address_that_works(
 
 def test_hidden_fields_take_their_default(shop: Shop) -> None:
     """A field that can be neither read nor written is filled by the model, unseen."""
-    assert create(shop, "secrets", {"name": "s"}) == {"id": 1, "name": "s"}
+    assert shop.create("secrets", {"name": "s"}) == {"id": 1, "name": "s"}
     assert shop.rows("SELECT hash FROM secrets") == [("x",)]
 
 
 def test_a_uuid_key_is_made_by_the_model(shop: Shop) -> None:
     """A key with a default of Python's is in the answer."""
-    response = send(shop, "POST", "tokens", {"label": "x"})
+    response = shop.send("POST", "tokens", {"label": "x"})
     assert response.status_code == 201
     assert response.headers["Location"] == f"/api/tokens/{response.json['id']}"
 
 
 def test_an_empty_object_creates_a_row_of_defaults(shop: Shop) -> None:
     """``{}`` is a row where everything has a default; here it lacks what is required."""
-    assert faults(send(shop, "POST", "tags", {})) == [("/name", "required")]
-    assert send(shop, "POST", "posts", {"title": "t"}).json["views"] == 0
+    assert faults(shop.send("POST", "tags", {})) == [("/name", "required")]
+    assert shop.send("POST", "posts", {"title": "t"}).json["views"] == 0
 
 
 def test_return_minimal_answers_no_body(shop: Shop) -> None:
     """With return=minimal there is a status, a Location and no body."""
-    response = send(shop, "POST", "users", ANN, Prefer="return=minimal")
+    response = shop.send("POST", "users", ANN, Prefer="return=minimal")
     assert (response.status_code, response.data) == (201, b"")
     assert response.headers["Location"] == "/api/users/1"
     assert response.headers["Preference-Applied"] == "return=minimal"
-    patched = send(shop, "PATCH", "users/1", {"bio": "b"}, Prefer="return=minimal")
+    patched = shop.send("PATCH", "users/1", {"bio": "b"}, Prefer="return=minimal")
     assert (patched.status_code, patched.data) == (204, b"")
 
 
 def test_select_shapes_the_answer_of_a_write(shop: Shop) -> None:
     """The representation takes the same select as a read, relations included."""
-    create(shop, "users", ANN)
+    shop.create("users", ANN)
     body = {"title": "t", "author_id": 1}
-    response = send(shop, "POST", "posts?select=title,by:author(username)", body)
+    response = shop.send("POST", "posts?select=title,by:author(username)", body)
     assert response.json == {"title": "t", "by": {"username": "ann"}}
 
 
 def test_an_array_is_created_whole_in_the_order_sent(shop: Shop) -> None:
     """Bulk answers keep the request's order, whatever the keys' order is."""
     body = [{"code": c, "name": c.lower()} for c in ("ZA", "AT", "MX")]
-    response = send(shop, "POST", "countries?select=code", body)
+    response = shop.send("POST", "countries?select=code", body)
     assert response.status_code == 201
     assert response.json == {"data": [{"code": "ZA"}, {"code": "AT"}, {"code": "MX"}]}
     assert response.headers["Affected-Rows"] == "3"
@@ -127,19 +98,19 @@ def test_an_array_is_created_whole_in_the_order_sent(shop: Shop) -> None:
 def test_a_long_array_keeps_its_order(shop: Shop) -> None:
     """Answers are read in several parts without mixing them up."""
     body = [{"row": n * 7919 % 1301, "number": "x"} for n in range(1301)]
-    response = send(shop, "POST", "seats?select=row", body)
+    response = shop.send("POST", "seats?select=row", body)
     assert [row["row"] for row in response.json["data"]] == [row["row"] for row in body]
 
 
 def test_an_empty_array_creates_nothing(shop: Shop) -> None:
     """No rows are no error."""
-    response = send(shop, "POST", "users", [])
+    response = shop.send("POST", "users", [])
     assert (response.status_code, response.json) == (200, {"data": []})
 
 
 def test_the_models_rules_run(shop: Shop) -> None:
     """Defaults and @validates of the class run as they would in Python."""
-    row = create(shop, "users", {**ANN, "email": "ANN@Example.org"})
+    row = shop.create("users", {**ANN, "email": "ANN@Example.org"})
     assert row["email"] == "ann@example.org"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", row["created_at"])
 
@@ -148,7 +119,7 @@ def test_mapper_events_run(shop: Shop) -> None:
     """Events of the application's mappers see each row."""
     seen: list[str] = []
     sa.event.listen(shop.models["Tag"], "before_insert", lambda m, c, t: seen.append(t.name))
-    create(shop, "tags", [{"name": "a"}, {"name": "b"}])
+    shop.create("tags", [{"name": "a"}, {"name": "b"}])
     assert seen == ["a", "b"]
 
 
@@ -185,10 +156,10 @@ def test_bad_rows_are_refused_with_every_fault(
     shop: Shop, body: Any, expected: list[tuple[str, str]]
 ) -> None:
     """A 400 lists each fault once, and nothing is written."""
-    response = send(shop, "POST", "users", body)
+    response = shop.send("POST", "users", body)
     assert response.status_code == 400
     assert response.json["type"] == "urn:carboy:error:invalid-body"
-    assert faults(response) == expected
+    assert sorted(faults(response)) == sorted(expected)
     assert shop.rows("SELECT count(*) FROM users") == [(0,)]
 
 
@@ -209,7 +180,7 @@ def test_each_resource_has_its_own_rules(
     shop: Shop, path: str, body: Any, expected: list[tuple[str, str]]
 ) -> None:
     """Ranges, keys, the validation callable and hidden fields are checked per resource."""
-    response = send(shop, "POST", path, body)
+    response = shop.send("POST", path, body)
     assert response.status_code == 400
     assert faults(response) == expected
 
@@ -252,21 +223,21 @@ def test_requests_that_make_no_sense_change_nothing(
     shop: Shop, method: str, path: str, body: Any, status: int
 ) -> None:
     """Each is refused with its own status, and the row that is there stays as it was."""
-    create(shop, "users", BOB)
-    response = send(shop, method, path, body)
+    shop.create("users", BOB)
+    response = shop.send(method, path, body)
     assert response.status_code == status, response.text
     assert shop.rows("SELECT id, username, bio FROM users") == [(1, "bob", None)]
 
 
 def test_faults_name_the_nearest_field(shop: Shop) -> None:
     """A typo is answered with what was probably meant."""
-    response = send(shop, "POST", "users", {**ANN, "usrname": "x"})
+    response = shop.send("POST", "users", {**ANN, "usrname": "x"})
     assert "did you mean username" in response.json["detail"]
 
 
 def test_faults_of_an_array_carry_their_rows(shop: Shop) -> None:
     """Each fault says in which row it is, and good rows aren't written either."""
-    response = send(shop, "POST", "users", [ANN, {"username": "x"}, {**BOB, "role": "x"}])
+    response = shop.send("POST", "users", [ANN, {"username": "x"}, {**BOB, "role": "x"}])
     found = [(e["row"], e["pointer"]) for e in response.json["errors"]]
     assert found == [(1, "/1/email"), (2, "/2/role")]
     assert shop.rows("SELECT count(*) FROM users") == [(0,)]
@@ -274,7 +245,7 @@ def test_faults_of_an_array_carry_their_rows(shop: Shop) -> None:
 
 def test_faults_are_listed_up_to_a_hundred(shop: Shop) -> None:
     """The list is cut, and the detail says so."""
-    response = send(shop, "POST", "tags", [{} for _ in range(150)])
+    response = shop.send("POST", "tags", [{} for _ in range(150)])
     assert len(response.json["errors"]) == 100
     assert "150 faults in all, the first 100 are listed" in response.json["detail"]
 
@@ -282,7 +253,7 @@ def test_faults_are_listed_up_to_a_hundred(shop: Shop) -> None:
 def test_validators_of_all_rows_are_heard(shop: Shop) -> None:
     """What @validates refuses is a 400 with the exception's own text, for every row."""
     rows = [{"username": "a", "email": "a"}, {"username": "b", "email": "b"}]
-    response = send(shop, "POST", "users", rows)
+    response = shop.send("POST", "users", rows)
     assert response.status_code == 400
     assert faults(response) == [("/0/email", "invalid"), ("/1/email", "invalid")]
     assert response.json["errors"][0]["detail"] == "email: must have an @"
@@ -290,7 +261,7 @@ def test_validators_of_all_rows_are_heard(shop: Shop) -> None:
 
 def test_missing_null_gives_null_for_default(shop: Shop) -> None:
     """Prefer: missing=null writes null where a field that can be null is left out."""
-    response = send(shop, "POST", "posts", {"title": "t"}, Prefer="missing=null")
+    response = shop.send("POST", "posts", {"title": "t"}, Prefer="missing=null")
     assert response.json["author_id"] is None
     assert response.headers["Preference-Applied"] == "missing=null"
 
@@ -299,14 +270,13 @@ def test_too_many_rows_are_refused(database_url: str) -> None:
     """CARBOY_MAX_ROWS bounds bodies, nested rows included, and bulk writes."""
     shop = make_shop(database_url, CARBOY_MAX_ROWS=2)
     tags = [{"name": n} for n in "abc"]
-    assert send(shop, "POST", "tags", tags).status_code == 413
-    assert send(shop, "POST", "posts", {"title": "t", "tags": tags}).status_code == 413
+    assert shop.send("POST", "tags", tags).status_code == 413
+    assert shop.send("POST", "posts", {"title": "t", "tags": tags}).status_code == 413
     for tag in tags:
-        create(shop, "tags", tag)
-    assert send(shop, "DELETE", "tags?id=gt.0").status_code == 400
+        shop.create("tags", tag)
+    assert shop.send("DELETE", "tags?id=gt.0").status_code == 400
     assert shop.rows("SELECT count(*) FROM tags") == [(3,)]
-    with shop.app.app_context():
-        shop.db.engine.dispose()
+    shop.close()
 
 
 # Changing and deleting
@@ -314,129 +284,129 @@ def test_too_many_rows_are_refused(database_url: str) -> None:
 
 def test_patch_changes_what_is_named(shop: Shop) -> None:
     """PATCH leaves the other fields alone and answers the row."""
-    create(shop, "users", ANN)
-    response = send(shop, "PATCH", "users/1?select=username,bio", {"bio": "hello"})
+    shop.create("users", ANN)
+    response = shop.send("PATCH", "users/1?select=username,bio", {"bio": "hello"})
     assert (response.status_code, response.json) == (200, {"username": "ann", "bio": "hello"})
 
 
 def test_an_empty_patch_changes_nothing(shop: Shop) -> None:
     """``{}`` is a PATCH of no field."""
-    before = create(shop, "users", ANN)
-    assert send(shop, "PATCH", "users/1", {}).json == before
+    before = shop.create("users", ANN)
+    assert shop.send("PATCH", "users/1", {}).json == before
 
 
 def test_put_sets_what_is_left_out_to_its_default(shop: Shop) -> None:
     """PUT is the whole row: what it leaves out is the default again, or null."""
-    create(shop, "users", {**ANN, "bio": "b", "role": "writer", "balance": "5"})
-    response = send(shop, "PUT", "users/1?select=username,bio,role,balance", ANN)
+    shop.create("users", {**ANN, "bio": "b", "role": "writer", "balance": "5"})
+    response = shop.send("PUT", "users/1?select=username,bio,role,balance", ANN)
     assert response.status_code == 200
     assert response.json == {"username": "ann", "bio": None, "role": "reader", "balance": "0.00"}
-    create(shop, "posts", {"title": "t", "views": 7})
-    assert send(shop, "PUT", "posts/1", {"title": "u"}).json["views"] == 0
+    shop.create("posts", {"title": "t", "views": 7})
+    assert shop.send("PUT", "posts/1", {"title": "u"}).json["views"] == 0
 
 
 def test_put_asks_for_what_is_required(shop: Shop) -> None:
     """PUT without a required field is a 400."""
-    create(shop, "users", ANN)
-    assert faults(send(shop, "PUT", "users/1", {"username": "x"})) == [("/email", "required")]
+    shop.create("users", ANN)
+    assert faults(shop.send("PUT", "users/1", {"username": "x"})) == [("/email", "required")]
 
 
 def test_put_may_repeat_the_key_but_not_change_it(shop: Shop) -> None:
     """What was read can be sent back; another key than the URL's is a 400."""
-    create(shop, "users", ANN)
-    assert send(shop, "PUT", "users/1", {**ANN, "id": 1}).status_code == 200
-    assert faults(send(shop, "PUT", "users/1", {**ANN, "id": 2})) == [("/id", "key-mismatch")]
-    assert send(shop, "PUT", "countries/DE", {"code": "FR", "name": "x"}).status_code == 400
+    shop.create("users", ANN)
+    assert shop.send("PUT", "users/1", {**ANN, "id": 1}).status_code == 200
+    assert faults(shop.send("PUT", "users/1", {**ANN, "id": 2})) == [("/id", "key-mismatch")]
+    assert shop.send("PUT", "countries/DE", {"code": "FR", "name": "x"}).status_code == 400
 
 
 def test_put_creates_where_the_client_chooses_the_key(shop: Shop) -> None:
     """A writable key makes PUT create what isn't there, with 201, and then replace it."""
-    first = send(shop, "PUT", "countries/DE", {"name": "Germany"})
+    first = shop.send("PUT", "countries/DE", {"name": "Germany"})
     assert (first.status_code, first.json) == (201, {"code": "DE", "name": "Germany"})
     assert first.headers["Location"] == "/api/countries/DE"
-    again = send(shop, "PUT", "countries/DE", {"name": "Deutschland"})
+    again = shop.send("PUT", "countries/DE", {"name": "Deutschland"})
     assert (again.status_code, again.json["name"]) == (200, "Deutschland")
-    assert send(shop, "PUT", "seats/1,B", {"name": "x"}).status_code == 201
+    assert shop.send("PUT", "seats/1,B", {"name": "x"}).status_code == 201
 
 
 def test_patch_can_change_a_natural_key(shop: Shop) -> None:
     """A writable key can be changed, and the answer is the row under its new key."""
-    create(shop, "countries", {"code": "DE", "name": "Germany"})
-    assert send(shop, "PATCH", "countries/DE", {"code": "GE"}).json["code"] == "GE"
+    shop.create("countries", {"code": "DE", "name": "Germany"})
+    assert shop.send("PATCH", "countries/DE", {"code": "GE"}).json["code"] == "GE"
     assert shop.client.get("/api/countries/DE").status_code == 404
 
 
 def test_delete_answers_204_and_then_404(shop: Shop) -> None:
     """A deleted row is gone."""
-    create(shop, "users", ANN)
-    response = send(shop, "DELETE", "users/1")
+    shop.create("users", ANN)
+    response = shop.send("DELETE", "users/1")
     assert (response.status_code, response.data) == (204, b"")
-    assert send(shop, "DELETE", "users/1").status_code == 404
+    assert shop.send("DELETE", "users/1").status_code == 404
 
 
 def test_delete_can_answer_the_row_that_it_deleted(shop: Shop) -> None:
     """return=representation on DELETE answers the row as it was."""
-    row = create(shop, "users", ANN)
-    response = send(shop, "DELETE", "users/1", Prefer="return=representation")
+    row = shop.create("users", ANN)
+    response = shop.send("DELETE", "users/1", Prefer="return=representation")
     assert (response.status_code, response.json) == (200, row)
 
 
 def test_delete_follows_the_models_cascades(shop: Shop) -> None:
     """Children under delete-orphan go with their parent, links of many-to-many too."""
-    create(shop, "posts", {"title": "t", "comments": [{"body": "b"}], "tags": [{"name": "n"}]})
-    assert send(shop, "DELETE", "posts/1").status_code == 204
+    shop.create("posts", {"title": "t", "comments": [{"body": "b"}], "tags": [{"name": "n"}]})
+    assert shop.send("DELETE", "posts/1").status_code == 204
     assert shop.rows("SELECT count(*) FROM comments") == [(0,)]
     assert shop.rows("SELECT count(*) FROM tags") == [(1,)]
 
 
 def test_bulk_patch_changes_what_the_filter_matches(shop: Shop) -> None:
     """A filtered PATCH answers the changed rows by key, and counts them."""
-    create(shop, "tags", [{"name": n} for n in "abc"])
-    create(shop, "posts", [{"title": t} for t in ("x", "y", "x")])
-    response = send(shop, "PATCH", "posts?title=eq.x&select=id,views", {"views": 9})
+    shop.create("tags", [{"name": n} for n in "abc"])
+    shop.create("posts", [{"title": t} for t in ("x", "y", "x")])
+    response = shop.send("PATCH", "posts?title=eq.x&select=id,views", {"views": 9})
     assert response.status_code == 200
     assert response.json == {"data": [{"id": 1, "views": 9}, {"id": 3, "views": 9}]}
     assert response.headers["Affected-Rows"] == "2"
-    minimal = send(shop, "PATCH", "posts?id=gt.1", {"views": 1}, Prefer="return=minimal")
+    minimal = shop.send("PATCH", "posts?id=gt.1", {"views": 1}, Prefer="return=minimal")
     assert (minimal.status_code, minimal.headers["Affected-Rows"]) == (204, "2")
 
 
 def test_bulk_writes_filter_by_related_rows(shop: Shop) -> None:
     """A filter may look through an inner embed, as in a read."""
-    create(shop, "users", [ANN, BOB])
-    create(shop, "posts", [{"title": "t", "author_id": n} for n in (1, 2, 1)])
+    shop.create("users", [ANN, BOB])
+    shop.create("posts", [{"title": "t", "author_id": n} for n in (1, 2, 1)])
     path = "posts?select=id,author!inner(username)&author.username=eq.ann"
-    assert send(shop, "DELETE", path).headers["Affected-Rows"] == "2"
+    assert shop.send("DELETE", path).headers["Affected-Rows"] == "2"
     assert shop.rows("SELECT id FROM posts") == [(2,)]
 
 
 def test_bulk_delete_answers_the_deleted_rows_on_request(shop: Shop) -> None:
     """A filtered DELETE says how many, and with return=representation which."""
-    create(shop, "tags", [{"name": n} for n in "abc"])
-    response = send(shop, "DELETE", "tags?name=in.(a,c)", Prefer="return=representation")
+    shop.create("tags", [{"name": n} for n in "abc"])
+    response = shop.send("DELETE", "tags?name=in.(a,c)", Prefer="return=representation")
     assert response.json == {"data": [{"id": 1, "name": "a"}, {"id": 3, "name": "c"}]}
-    nothing = send(shop, "DELETE", "tags?name=eq.zzz")
+    nothing = shop.send("DELETE", "tags?name=eq.zzz")
     assert (nothing.status_code, nothing.headers["Affected-Rows"]) == (204, "0")
 
 
 def test_max_affected_rolls_back_what_is_more(shop: Shop) -> None:
     """Prefer: max-affected refuses a bulk write of more rows, whole."""
-    create(shop, "tags", [{"name": n} for n in "abc"])
-    response = send(shop, "DELETE", "tags?id=gt.0", Prefer="max-affected=2")
+    shop.create("tags", [{"name": n} for n in "abc"])
+    response = shop.send("DELETE", "tags?id=gt.0", Prefer="max-affected=2")
     assert (response.status_code, response.json["type"]) == (400, "urn:carboy:error:limit-exceeded")
     assert shop.rows("SELECT count(*) FROM tags") == [(3,)]
-    allowed = send(shop, "DELETE", "tags?id=gt.1", Prefer="max-affected=2")
+    allowed = shop.send("DELETE", "tags?id=gt.1", Prefer="max-affected=2")
     assert (allowed.status_code, allowed.headers["Preference-Applied"]) == (204, "max-affected=2")
 
 
 def test_a_dry_run_answers_as_if_and_leaves_nothing(shop: Shop) -> None:
     """Prefer: tx=rollback does everything but the COMMIT."""
-    response = send(shop, "POST", "users?select=username", ANN, Prefer="tx=rollback")
+    response = shop.send("POST", "users?select=username", ANN, Prefer="tx=rollback")
     assert (response.status_code, response.json) == (201, {"username": "ann"})
     assert response.headers["Preference-Applied"] == "tx=rollback"
-    create(shop, "users", BOB)
-    assert send(shop, "DELETE", "users?id=gt.0", Prefer="tx=rollback").status_code == 204
-    again = send(shop, "POST", "users", {**ANN, "username": "bob"}, Prefer="tx=rollback")
+    shop.create("users", BOB)
+    assert shop.send("DELETE", "users?id=gt.0", Prefer="tx=rollback").status_code == 204
+    again = shop.send("POST", "users", {**ANN, "username": "bob"}, Prefer="tx=rollback")
     assert again.status_code == 409
     assert shop.rows("SELECT username FROM users") == [("bob",)]
 
@@ -446,8 +416,8 @@ def test_a_dry_run_answers_as_if_and_leaves_nothing(shop: Shop) -> None:
 
 def test_a_duplicate_names_its_field(shop: Shop) -> None:
     """A taken value is a 409 that points at the field, without the other row's values."""
-    create(shop, "users", ANN)
-    response = send(shop, "POST", "users", {**BOB, "username": "ann"})
+    shop.create("users", ANN)
+    response = shop.send("POST", "users", {**BOB, "username": "ann"})
     assert response.status_code == 409
     assert response.json["error"] == "a row of 'users' with this username already exists"
     assert faults(response) == [("/username", "duplicate")]
@@ -456,29 +426,29 @@ def test_a_duplicate_names_its_field(shop: Shop) -> None:
 
 def test_every_duplicate_field_is_named(shop: Shop) -> None:
     """A row that breaks two constraints hears of both, although databases stop at the first."""
-    create(shop, "users", ANN)
-    response = send(shop, "POST", "users", ANN)
+    shop.create("users", ANN)
+    response = shop.send("POST", "users", ANN)
     assert faults(response) == [("/username", "duplicate"), ("/email", "duplicate")]
 
 
 def test_a_duplicate_key_of_several_fields_names_them(shop: Shop) -> None:
     """The fields of a composite key are named together."""
-    create(shop, "seats", {"row": 1, "number": "A"})
-    response = send(shop, "POST", "seats", {"row": 1, "number": "A"})
+    shop.create("seats", {"row": 1, "number": "A"})
+    response = shop.send("POST", "seats", {"row": 1, "number": "A"})
     assert response.status_code == 409
     assert "row and number already exists" in response.json["detail"]
 
 
 def test_a_change_can_be_a_duplicate(shop: Shop) -> None:
     """PATCH to a taken value is the same 409."""
-    create(shop, "users", [ANN, BOB])
-    response = send(shop, "PATCH", "users/2", {"username": "ann"})
+    shop.create("users", [ANN, BOB])
+    response = shop.send("PATCH", "users/2", {"username": "ann"})
     assert (response.status_code, faults(response)) == (409, [("/username", "duplicate")])
 
 
 def test_every_row_that_the_database_refuses_is_listed(shop: Shop) -> None:
     """A bulk write fails whole, and says which rows fail and why: with others, and each other."""
-    create(shop, "users", ANN)
+    shop.create("users", ANN)
     rows = [
         {"username": "ann", "email": "x@x"},
         BOB,
@@ -486,7 +456,7 @@ def test_every_row_that_the_database_refuses_is_listed(shop: Shop) -> None:
         {"username": "bob", "email": "y@x"},
         {"username": "low", "email": "z@x", "balance": "-200"},
     ]
-    response = send(shop, "POST", "users", rows)
+    response = shop.send("POST", "users", rows)
     assert response.status_code == 409
     found = [(e["row"], e["pointer"], e["code"]) for e in response.json["errors"]]
     assert found == [
@@ -499,30 +469,30 @@ def test_every_row_that_the_database_refuses_is_listed(shop: Shop) -> None:
 
 def test_a_missing_reference_is_pointed_at(shop: Shop) -> None:
     """A foreign key to nothing is a 409 with the pointer, for each row."""
-    create(shop, "users", ANN)
-    response = send(shop, "POST", "posts", {"title": "t", "author_id": 9})
+    shop.create("users", ANN)
+    response = shop.send("POST", "posts", {"title": "t", "author_id": 9})
     assert response.status_code == 409
     assert response.json["type"] == "urn:carboy:error:reference-missing"
     assert faults(response) == [("/author_id", "reference-missing")]
     rows = [{"title": "t", "author_id": n} for n in (8, 1, 9)]
-    found = faults(send(shop, "POST", "posts", rows))
+    found = faults(shop.send("POST", "posts", rows))
     assert found == [("/0/author_id", "reference-missing"), ("/2/author_id", "reference-missing")]
 
 
 def test_a_check_of_the_database_names_its_field(shop: Shop) -> None:
     """What a CHECK refuses is a 400 with the field."""
-    create(shop, "users", ANN)
-    response = send(shop, "PATCH", "users/1", {"balance": "-100.01"})
+    shop.create("users", ANN)
+    response = shop.send("PATCH", "users/1", {"balance": "-100.01"})
     assert (response.status_code, faults(response)) == (400, [("/balance", "check")])
 
 
 def test_a_row_that_others_need_stays(shop: Shop) -> None:
     """Deleting a parent whose children can't be without it is a 409."""
-    create(shop, "countries", {"code": "DE", "name": "Germany"})
+    shop.create("countries", {"code": "DE", "name": "Germany"})
     with shop.app.app_context():
         shop.db.session.add(shop.models["City"](country_code="DE"))
         shop.db.session.commit()
-    response = send(shop, "DELETE", "countries/DE")
+    response = shop.send("DELETE", "countries/DE")
     assert response.status_code == 409
     assert response.json["type"] == "urn:carboy:error:still-referenced"
     assert shop.rows("SELECT count(*) FROM countries") == [(1,)]
@@ -533,19 +503,19 @@ def test_a_row_that_others_need_stays(shop: Shop) -> None:
 
 def test_if_match_lets_only_the_version_that_was_read_change(shop: Shop) -> None:
     """The tag of a read, of any select, allows one change; after it the tag is stale."""
-    create(shop, "users", ANN)
+    shop.create("users", ANN)
     tag = shop.client.get("/api/users/1?select=id").headers["ETag"]
-    first = send(shop, "PATCH", "users/1", {"bio": "1"}, If_Match=tag)
+    first = shop.send("PATCH", "users/1", {"bio": "1"}, If_Match=tag)
     assert first.status_code == 200
-    second = send(shop, "PATCH", "users/1", {"bio": "2"}, If_Match=tag)
+    second = shop.send("PATCH", "users/1", {"bio": "2"}, If_Match=tag)
     assert (second.status_code, second.json["type"]) == (
         412,
         "urn:carboy:error:precondition-failed",
     )
-    third = send(shop, "PUT", "users/1", ANN, If_Match=first.headers["ETag"])
+    third = shop.send("PUT", "users/1", ANN, If_Match=first.headers["ETag"])
     assert third.status_code == 200
-    assert send(shop, "DELETE", "users/1", If_Match=tag).status_code == 412
-    assert send(shop, "DELETE", "users/1", If_Match=third.headers["ETag"]).status_code == 204
+    assert shop.send("DELETE", "users/1", If_Match=tag).status_code == 412
+    assert shop.send("DELETE", "users/1", If_Match=third.headers["ETag"]).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -554,19 +524,19 @@ def test_if_match_lets_only_the_version_that_was_read_change(shop: Shop) -> None
 )
 def test_if_match_compares_strongly(shop: Shop, tag: str, status: int) -> None:
     """``*`` matches any row, a weak tag none, and one of several is enough."""
-    row = send(shop, "POST", "users", ANN)
+    row = shop.send("POST", "users", ANN)
     header = tag.replace("{tag}", row.headers["ETag"])
-    assert send(shop, "PATCH", "users/1", {"bio": "b"}, If_Match=header).status_code == status
+    assert shop.send("PATCH", "users/1", {"bio": "b"}, If_Match=header).status_code == status
 
 
 def test_if_match_on_a_missing_row_is_412(shop: Shop) -> None:
     """A precondition about a row that isn't there fails, also for a PUT that would create."""
-    assert send(shop, "PUT", "countries/DE", {"name": "x"}, If_Match="*").status_code == 412
+    assert shop.send("PUT", "countries/DE", {"name": "x"}, If_Match="*").status_code == 412
 
 
 def test_a_resource_can_demand_if_match(shop: Shop) -> None:
     """require_match turns a change without the header into a 428."""
-    tag = send(shop, "POST", "accounts", {"amount": 1}).headers["ETag"]
-    assert send(shop, "PATCH", "accounts/1", {"amount": 2}).status_code == 428
-    assert send(shop, "DELETE", "accounts/1").status_code == 428
-    assert send(shop, "PATCH", "accounts/1", {"amount": 2}, If_Match=tag).status_code == 200
+    tag = shop.send("POST", "accounts", {"amount": 1}).headers["ETag"]
+    assert shop.send("PATCH", "accounts/1", {"amount": 2}).status_code == 428
+    assert shop.send("DELETE", "accounts/1").status_code == 428
+    assert shop.send("PATCH", "accounts/1", {"amount": 2}, If_Match=tag).status_code == 200

@@ -15,6 +15,7 @@ from .context import Context
 from .links import FilledBy, filled_columns, nested_relation
 
 MAX_FAULTS = 100
+_BY_PARENT = "is set by the object around it; leave it out"
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -142,13 +143,14 @@ class RowReader:
         self._spend_row()
         values: dict[str, Any] = {}
         related: dict[str, RelatedPlan] = {}
-        filled_here = set(filled)
+        by_parent = set(filled)
+        filled_here = set(by_parent)
         for name, value in data.items():
             place = f"{pointer}/{_token(name)}"
             known = resource.fields.get(name)
             if known is not None and (known.writable or known in matching):
-                if known.column in filled_here:
-                    self.faults.add(place, "is set by the object around it; leave it out")
+                if known.column in by_parent:
+                    self.faults.add(place, _BY_PARENT)
                 else:
                     self._value(known, value, place, values)
                 continue
@@ -156,7 +158,10 @@ class RowReader:
             if isinstance(relation, Relation):
                 found = self._related(resource, relation, value, place, mode, depth + 1)
                 related[name] = found
-                filled_here |= set(found.filled.own if found.filled else ())
+                own = set(found.filled.own if found.filled else ())
+                if own & by_parent:
+                    self.faults.add(place, _BY_PARENT)
+                filled_here |= own
             else:
                 self._refuse(resource, name, place, relation)
         self._conflicting(resource, data, related, pointer)
