@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from .models import Shop
 
+MERGE = "resolution=merge-duplicates"
 ANN = {"username": "ann", "email": "ann@example.org"}
 
 
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """Run all of them as nearly at the same time as can be, and answer in their order."""
     barrier = threading.Barrier(len(calls))
     answers: list[Any] = [None] * len(calls)
@@ -33,7 +35,7 @@ def test_two_creates_of_one_name_give_one_201_and_one_409(shop: Shop) -> None:
     shop.send("GET", "users")
     for number in range(10):
         rows = [{"username": f"u{number}", "email": f"{number}{side}@x"} for side in "ab"]
-        answers = at_once([lambda row=row: shop.send("POST", "users", row) for row in rows])
+        answers = at_once([partial(shop.send, "POST", "users", row) for row in rows])
         assert sorted(a.status_code for a in answers) == [201, 409]
     assert shop.rows("SELECT count(*) FROM users") == [(10,)]
 
@@ -43,7 +45,7 @@ def test_of_changes_under_one_etag_exactly_one_wins(shop: Shop) -> None:
     tag = shop.send("POST", "users", ANN).headers["ETag"]
     for number in range(8):
         calls = [
-            lambda n=n, tag=tag: shop.send("PATCH", "users/1", {"bio": n}, If_Match=tag)
+            partial(shop.send, "PATCH", "users/1", {"bio": n}, If_Match=tag)
             for n in (f"{number}a", f"{number}b", f"{number}c")
         ]
         answers = at_once(calls)
@@ -58,10 +60,7 @@ def test_upserts_of_one_row_never_collide(shop: Shop) -> None:
     for number in range(8):
         row = {"row": number, "number": "A"}
         calls = [
-            lambda n=n, row=row: shop.send(
-                "POST", "seats", {**row, "name": n}, Prefer="resolution=merge-duplicates"
-            )
-            for n in "abc"
+            partial(shop.send, "POST", "seats", {**row, "name": n}, Prefer=MERGE) for n in "abc"
         ]
         assert sorted(a.status_code for a in at_once(calls)) == [200, 200, 201]
     assert shop.rows("SELECT count(*) FROM seats") == [(8,)]
@@ -71,7 +70,7 @@ def test_changes_of_different_fields_are_both_kept(shop: Shop) -> None:
     """Without If-Match each PATCH changes only its own fields."""
     shop.create("users", ANN)
     bodies = [{"bio": "b"}, {"role": "writer"}, {"balance": "5"}]
-    answers = at_once([lambda b=b: shop.send("PATCH", "users/1", b) for b in bodies])
+    answers = at_once([partial(shop.send, "PATCH", "users/1", b) for b in bodies])
     assert [a.status_code for a in answers] == [200, 200, 200]
     row = shop.send("GET", "users/1").json
     assert (row["bio"], row["role"], row["balance"]) == ("b", "writer", "5.00")
@@ -79,7 +78,7 @@ def test_changes_of_different_fields_are_both_kept(shop: Shop) -> None:
 
 def test_one_idempotency_key_writes_once(shop: Shop) -> None:
     """Of requests with one key at the same time one writes; the others hear 409 or its answer."""
-    calls = [lambda: shop.send("POST", "tags", {"name": "x"}, Idempotency_Key="k")] * 4
+    calls = [partial(shop.send, "POST", "tags", {"name": "x"}, Idempotency_Key="k")] * 4
     answers = at_once(calls)
     assert {a.status_code for a in answers} <= {201, 409}
     assert shop.rows("SELECT count(*) FROM tags") == [(1,)]

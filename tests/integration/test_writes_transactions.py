@@ -36,7 +36,7 @@ def recorded(shop: Shop) -> Iterator[list[str]]:
         ("PATCH", "tags/1", {"name": "new"}, ["SELECT", "UPDATE"]),
         ("PUT", "tags/1", {"name": "new"}, ["SELECT", "UPDATE"]),
         ("DELETE", "tags/1", None, ["SELECT", "DELETE"]),
-        ("POST", "tags", [{"name": str(n)} for n in range(50)], ["INSERT", "SELECT"]),
+        ("POST", "seats", [{"row": n, "number": "A"} for n in range(50)], ["INSERT", "SELECT"]),
         ("PATCH", "tags?id=lt.9", {"name": "x"}, ["SELECT", "UPDATE", "SELECT"]),
         ("POST", "posts", {"title": "t", "tags": [{"id": 1}, {"id": 2}]},
          ["SELECT", "INSERT", "INSERT"]),
