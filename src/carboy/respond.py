@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from .errors import ApiError, NotFound, Problem
-from .execute import ReadResult, WriteResult
-from .plan import Cursor, PlannedRead, WritePlan, encode_cursor
+from .execute import ReadResult
+from .plan import Cursor, PlannedRead, WritePlan, WriteResult, encode_cursor
 from .request import EntityTags, Request, join_key, preference_applied
 
 JSON = ("Content-Type", "application/json")

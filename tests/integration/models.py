@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
-
 from werkzeug.test import TestResponse
 
 from carboy import Carboy

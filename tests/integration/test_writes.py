@@ -389,6 +389,16 @@ def test_bulk_delete_answers_the_deleted_rows_on_request(shop: Shop) -> None:
     assert (nothing.status_code, nothing.headers["Affected-Rows"]) == (204, "0")
 
 
+def test_validators_refuse_bulk_changes(shop: Shop) -> None:
+    """What @validates or a constraint refuses in a filtered PATCH is told without a row."""
+    shop.create("users", [ANN, BOB])
+    response = shop.send("PATCH", "users?id=gt.0", {"email": "x"})
+    assert (response.status_code, faults(response)) == (400, [("/email", "invalid")])
+    taken = shop.send("PATCH", "users?id=gt.0", {"username": "same"})
+    assert (taken.status_code, faults(taken)) == (409, [("/username", "duplicate")])
+    assert shop.rows("SELECT count(*) FROM users WHERE username = 'same'") == [(0,)]
+
+
 def test_max_affected_rolls_back_what_is_more(shop: Shop) -> None:
     """Prefer: max-affected refuses a bulk write of more rows, whole."""
     shop.create("tags", [{"name": n} for n in "abc"])

@@ -20,7 +20,7 @@ def recorded(shop: Shop) -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement.split()[0])
+        statements.append(statement.split(maxsplit=1)[0])
 
     with shop.app.app_context():
         engine = shop.db.engine

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
+from sqlalchemy.orm.exc import StaleDataError
 
 from ..errors import (
     ApiError,
@@ -56,6 +57,8 @@ def write_error(
     error: Exception, database: Database, plan: WritePlan, connection: sa.Connection | None = None
 ) -> ApiError:
     """The answer to a database's error in a write."""
+    if isinstance(error, StaleDataError):
+        return Conflict(f"{plan.resource.name!r}: a row was changed at the same time; try again")
     found = violation(error)
     if found is None:
         return api_error(error, database.engine)

@@ -54,6 +54,14 @@ class Database:
         dialect = self.engine.dialect
         return self.statement(plan, lambda: compile_read(plan, self.dialect, dialect))
 
+    def fetch(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any] | None:
+        """The one row of a statement; a connection that has gone stale is replaced once."""
+        parameters = statement.bind(values)
+        try:
+            return self._fetch(statement.sql, parameters, retry=True)
+        except (sa.exc.SQLAlchemyError, self._driver_error()) as error:
+            raise api_error(error, self.engine) from error
+
     def mapper(self, resource: Resource) -> Mapper[Any]:
         """The mapper that writes go through: a table without a class gets one of its own."""
         if resource.mapper is not None:
@@ -77,19 +85,16 @@ class Database:
         finally:
             cursor.close()
 
-    def fetch(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any] | None:
-        """The one row of a statement; a connection that has gone stale is replaced once."""
-        parameters = statement.bind(values)
-        try:
-            return self._fetch(statement.sql, parameters, retry=True)
-        except (sa.exc.SQLAlchemyError, self.driver_error) as error:
-            raise api_error(error, self.engine) from error
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What SQLAlchemy raises, and what the driver does where it is used directly."""
+        return sa.exc.SQLAlchemyError, self._driver_error()
 
     def _fetch(self, sql: str, parameters: Any, *, retry: bool) -> Sequence[Any] | None:
         connection = self.engine.raw_connection()
         try:
             return self._run(connection, sql, parameters)
-        except self.driver_error as error:
+        except self._driver_error() as error:
             if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
                 raise
             connection.invalidate(error)
@@ -127,8 +132,7 @@ class Database:
             self.dialect.prepare(connection.driver_connection)
             connection.info[_PREPARED] = True
 
-    @property
-    def driver_error(self) -> type[Exception]:
+    def _driver_error(self) -> type[Exception]:
         dbapi = self.engine.dialect.dbapi
         assert dbapi is not None
         error: type[Exception] = dbapi.Error

@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..errors import IdempotencyMismatch
-from ..plan import Once
+from ..plan import Once, WriteResult
 from .database import Database
 from .keys import in_flight
-from .result import WriteResult
 
 _PRUNE_SECONDS = 60
 
@@ -41,10 +40,10 @@ def make_ready(database: Database, once: Once) -> None:
     keys = database.keys
     if not keys.ready:
         with database.engine.begin() as connection:
-            lock = database.dialect.try_lock(_number("carboy_idempotency"))
+            lock = database.dialect.lock(_number(TABLE.name), wait=True)
             if lock is not None:
                 # Two CREATE TABLE IF NOT EXISTS at once may both see none.
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(TABLE.name))))
+                connection.execute(sa.select(lock))
             connection.execute(CreateTable(TABLE, if_not_exists=True))
             for index in TABLE.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))
@@ -58,7 +57,7 @@ def make_ready(database: Database, once: Once) -> None:
 
 def find_result(database: Database, connection: sa.Connection, once: Once) -> WriteResult | None:
     """What the first request with this key did; raises 409 while it runs, 422 if it differs."""
-    lock = database.dialect.try_lock(_number(f"key:{once.key}"))
+    lock = database.dialect.lock(_number(f"key:{once.key}"), wait=False)
     if lock is not None and not connection.scalar(sa.select(lock)):
         raise in_flight()
     query = sa.select(TABLE.c.request, TABLE.c.result).where(
@@ -85,7 +84,11 @@ def keep_result(connection: sa.Connection, once: Once, result: WriteResult) -> N
         "result": msgspec.msgpack.encode(result),
         "created_at": int(time.time()),
     }
-    connection.execute(sa.insert(TABLE).values(values))
+    try:
+        connection.execute(sa.insert(TABLE).values(values))
+    except sa.exc.IntegrityError:
+        # Another process came in between, which a transaction's older snapshot doesn't show.
+        raise in_flight() from None
 
 
 def _same_key(once: Once) -> Any:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.collections import collection_adapter
 
-from ..plan import Faults, RelatedPlan, RowPlan, has_default
+from ..plan import Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
 from ..schema import Resource, comparable_value
 from ..sql import rows_with
 from .database import Database
@@ -80,9 +80,11 @@ class Objects:
         given = {c for r in row.related.values() if r.filled for c in r.filled.own}
         for field in row.resource.fields.values():
             left_out = field.name not in row.values and field.column not in given
-            if field.writable and left_out and field not in row.resource.key:
+            kept = field in row.resource.key or is_mappers_own(row.resource, field)
+            if field.writable and left_out and not kept:
                 value = default_value(field.column) if has_default(row.resource, field) else None
-                self._set(instance, {field.name: value}, row)
+                if value is not None or field.nullable:
+                    self._set(instance, {field.name: value}, row)
         self.update(instance, row)
 
     def _set(self, instance: Any, values: Any, row: RowPlan) -> None:

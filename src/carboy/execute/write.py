@@ -10,15 +10,15 @@ from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from ..errors import ApiError, BadRequest, LimitExceeded, NotFound, PreconditionFailed
-from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan
+from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan, WriteResult
 from ..request import EntityTags
 from ..schema import Resource, key_text
 from ..sql import keyed_objects, locked_rows
 from .conflicts import deferred_error, together, write_error
 from .database import Database
+from .errors import api_error
 from .idempotency import find_result, keep_result, make_ready
 from .objects import Key, Objects, compared, key_of
-from .result import WriteResult
 from .transaction import retried_once, transaction
 from .upsert import Upsert
 
@@ -33,15 +33,22 @@ def execute_write(database: Database, plan: WritePlan) -> WriteResult:
         with database.keys.held(plan.once.key):
             make_ready(database, plan.once)
             return retried_once(lambda: _attempt(database, plan))
-    except sa.exc.IntegrityError as error:
-        if len(plan.rows) > 1:
-            raise_every_refusal(database, plan)
-        raise write_error(error, database, plan) from error
-    except (sa.exc.SQLAlchemyError, database.driver_error) as error:
-        raise write_error(error, database, plan) from error
+    except database.errors as error:
+        raise _refusal(database, plan, error) from error
 
 
-def raise_every_refusal(database: Database, plan: WritePlan) -> None:
+def _refusal(database: Database, plan: WritePlan, error: Exception) -> ApiError:
+    """The answer to a database's error, with all rows that it would refuse."""
+    try:
+        errors: list[ApiError] = []
+        if isinstance(error, sa.exc.IntegrityError) and len(plan.rows) > 1:
+            errors = _refusals(database, plan)
+        return together(errors) if errors else write_error(error, database, plan)
+    except database.errors as another:
+        return api_error(another, database.engine)
+
+
+def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
     """Go through the rows again, one by one, to say of each why the database refuses it.
 
     Nothing of it stays. It may find nothing: what stood in the way can be gone by now.
@@ -57,8 +64,7 @@ def raise_every_refusal(database: Database, plan: WritePlan) -> None:
                 errors.append(write_error(error, database, single, session.connection()))
             if len(errors) == MAX_FAULTS:
                 break
-    if errors:
-        raise together(errors)
+    return errors
 
 
 def _attempt(database: Database, plan: WritePlan) -> WriteResult:
@@ -93,7 +99,7 @@ class Writer:
         self._database = database
         self._session = session
         self._plan = plan
-        self._faults = Faults(plan.many)
+        self._faults = Faults(plan.many and plan.action in ("create", "upsert"))
         self._objects = Objects(database, session, self._faults)
 
     def write(self) -> WriteResult:

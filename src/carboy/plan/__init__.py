@@ -4,9 +4,10 @@ from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
-from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default
+from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
 from .unique import unique_sets
 from .write import Once, Returning, WritePlan, plan_write
+from .written import WriteResult
 
 __all__ = [
     "MAX_FAULTS",
@@ -21,9 +22,11 @@ __all__ = [
     "RowPlan",
     "Window",
     "WritePlan",
+    "WriteResult",
     "decode_cursor",
     "encode_cursor",
     "has_default",
+    "is_mappers_own",
     "plan_item",
     "plan_list",
     "plan_write",

@@ -319,13 +319,17 @@ class RowReader:
                     self.faults.add(place, f"{field_.name!r} can't be written", "read-only")
 
 
-def has_default(resource: Resource, field_: Field) -> bool:
-    """Whether a row gets a value for the field by itself."""
+def is_mappers_own(resource: Resource, field_: Field) -> bool:
+    """Whether the class's mapper writes the field: a version, or which subclass a row is of."""
     mapper = resource.mapper
-    made = mapper is not None and (
+    return mapper is not None and (
         mapper.polymorphic_on is field_.column or mapper.version_id_col is field_.column
     )
-    return field_.has_default or field_.generated or made
+
+
+def has_default(resource: Resource, field_: Field) -> bool:
+    """Whether a row gets a value for the field by itself."""
+    return field_.has_default or field_.generated or is_mappers_own(resource, field_)
 
 
 def _token(name: str) -> str:

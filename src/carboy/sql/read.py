@@ -90,8 +90,11 @@ class ReadBuilder:
         computed = [
             self.expressions.value(sort.value, source).label(f"sort_{index}")
             for index, sort in enumerate(node.order)
-            if (plan.cursor and isinstance(sort.value, RelatedValue))
-            or (plan.cursor and isinstance(sort.value, FieldValue) and sort.value.steps)
+            if (plan.cursor
+            and isinstance(sort.value, RelatedValue))
+            or (plan.cursor
+            and isinstance(sort.value, FieldValue)
+            and sort.value.steps)
         ]
         query = sa.select(*self._needed(node, source, plan.cursor), *computed)
         return self._page(node, query.select_from(source).where(condition), source, numbered=True)

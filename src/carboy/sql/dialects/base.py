@@ -121,8 +121,11 @@ class Dialect(ABC):
         mean = sa.cast(sa.func.sum(value), sa.Double) / sa.func.count(value)
         return mean, FieldType(Kind.FLOAT)
 
-    def try_lock(self, number: int) -> Expression | None:
-        """True in the one transaction that holds lock ``number`` (64 bits), if there are such."""
+    def lock(self, number: int, *, wait: bool) -> Expression | None:
+        """Takes lock ``number`` (64 bits) until the transaction ends; None without such locks.
+
+        Without ``wait``, false where another transaction has it.
+        """
         return None
 
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing

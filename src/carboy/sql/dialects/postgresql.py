@@ -164,8 +164,9 @@ class PostgreSQL(Dialect):
     ) -> Expression:
         return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
 
-    def try_lock(self, number: int) -> Expression:
-        return sa.func.pg_try_advisory_xact_lock(sa.literal(number, sa.BigInteger))
+    def lock(self, number: int, *, wait: bool) -> Expression:
+        take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
+        return take(sa.literal(number, sa.BigInteger))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
         if isinstance(resource.source, sa.Table):
