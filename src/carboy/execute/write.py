@@ -1,4 +1,10 @@
-"""A write plan to its result, in one transaction."""
+"""A write plan to its result, in one transaction.
+
+Between BEGIN and COMMIT, a POST of one object is an INSERT and a SELECT, a PATCH a locking
+SELECT, an UPDATE and a SELECT, however wide the row. An array is one INSERT (on SQLite one a
+row where the database makes the keys) and a SELECT for each 500 rows; all rows of one resource
+that a body links are found by one SELECT.
+"""
 
 from __future__ import annotations
 
