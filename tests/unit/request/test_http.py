@@ -38,6 +38,7 @@ def test_every_part_of_a_request_is_read() -> None:
         idempotency_key="k",
         body=b"{}",
         path="/api/posts/1,42",
+        query_string="select=id",
     )
 
 
