@@ -12,8 +12,8 @@ from msgspec import Struct
 from sqlalchemy.orm import Session, scoped_session
 
 from .errors import MethodNotAllowed, NotFound
-from .execute import Database, execute_read, execute_view
-from .plan import Context, PlannedView, plan_item, plan_list
+from .execute import Database, execute_read, execute_view, execute_write
+from .plan import Context, PlannedView, plan_item, plan_list, plan_write
 from .request import Request, split_key
 from .respond import (
     Response,
@@ -22,6 +22,7 @@ from .respond import (
     respond_list,
     respond_options,
     respond_view,
+    respond_write,
 )
 from .schema import Resource, Schema
 from .settings import Settings
@@ -45,7 +46,7 @@ def answer(api: Api, request: Request) -> Response:
         case "OPTIONS":
             return respond_options(allowed_methods(resource, request.key is not None))
         case _:
-            raise MethodNotAllowed(f"{request.method} isn't available yet")
+            return write(api, resource, request)
 
 
 def index(api: Api, prefix: str) -> Response:
@@ -66,6 +67,13 @@ def read(api: Api, resource: Resource, request: Request) -> Response:
     result = execute_read(api.database, planned)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def write(api: Api, resource: Resource, request: Request) -> Response:
+    """POST, PATCH, PUT and DELETE: one transaction."""
+    context = Context(api.schema, api.settings)
+    planned = plan_write(context, resource, request)
+    return respond_write(request, planned, execute_write(api.database, planned))
 
 
 def read_view(
@@ -95,7 +103,7 @@ def find_resource(api: Api, request: Request) -> Resource:
 
 def allowed_methods(resource: Resource, item: bool) -> tuple[str, ...]:
     """The methods of a collection or an item."""
-    if resource.read_only or (item and not resource.key):
+    if resource.read_only or not resource.key:
         return ("GET", "HEAD", "OPTIONS")
     if item:
         return ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,8 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from .errors import ApiError, NotFound, Problem
-from .plan import Cursor, PlannedRead, PlannedView, ReadResult, encode_cursor
-from .request import EntityTags, Request
+from .plan import (
+    Cursor,
+    PlannedRead,
+    PlannedView,
+    ReadResult,
+    WritePlan,
+    WriteResult,
+    encode_cursor,
+)
+from .request import EntityTags, Request, join_key, preference_applied
 
 JSON = ("Content-Type", "application/json")
 _PROBLEM = ("Content-Type", "application/problem+json")
@@ -214,3 +222,40 @@ def respond_index(prefix: str, resources: Sequence[tuple[str, bool]]) -> Respons
         for name, writable in resources
     ]
     return Response(200, (JSON,), msgspec.json.encode({"resources": entries}))
+
+
+def respond_write(request: Request, plan: WritePlan, result: WriteResult) -> Response:
+    """What a write did: the rows, or just a status; where a new row is; what was obeyed."""
+    headers = list(_write_headers(request, plan, result))
+    created = result.created > 0
+    if result.body is None:
+        return Response(201 if created else 204, tuple(headers), b"")
+    if plan.many:
+        body = b'{"data":' + result.body + b"}"
+    else:
+        body = result.body
+        if plan.action != "delete":
+            headers.append(("ETag", item_etag(result.version, body)))
+    return Response(201 if created else 200, (JSON, *headers), body)
+
+
+def _write_headers(
+    request: Request, plan: WritePlan, result: WriteResult
+) -> Iterator[tuple[str, str]]:
+    if result.created and result.key is not None and not plan.many:
+        path = request.path
+        if request.key is None:
+            path = f"{path.rstrip('/')}/{join_key(result.key)}"
+        yield "Location", quote(path, safe="/,:@!$&'()*+;=~")
+    if plan.many:
+        yield "Affected-Rows", str(result.affected)
+    obeyed = {"return", "missing", "tx"}
+    if plan.conflict:
+        obeyed.add("resolution")
+    if plan.key is None and plan.action in ("update", "delete"):
+        obeyed.add("max-affected")
+    applied = preference_applied(request.prefer, obeyed)
+    if applied:
+        yield "Preference-Applied", applied
+    if result.replayed:
+        yield "Idempotency-Replayed", "true"

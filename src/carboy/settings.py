@@ -29,6 +29,7 @@ TABLE = (
     Setting("CARBOY_MAX_BODY_BYTES", 16 * 2**20, "The largest request body.", 1),
     Setting("CARBOY_MAX_JSON_DEPTH", 64, "How deep the JSON of a body may nest.", 2),
     Setting("CARBOY_MAX_ROWS", 10_000, "The most rows that one request may write.", 1),
+    Setting("CARBOY_IDEMPOTENCY_HOURS", 24, "How long an Idempotency-Key is remembered.", 1),
     Setting("CARBOY_ESTIMATE_ABOVE", 1000, "count=estimated counts exactly up to this many rows."),
     Setting("CARBOY_SEARCH_CONFIG", "simple", "PostgreSQL's text search configuration for q=."),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
@@ -53,6 +54,7 @@ class Settings(Struct, frozen=True):
     max_body_bytes: int = 16 * 2**20
     max_json_depth: int = 64
     max_rows: int = 10_000
+    idempotency_hours: int = 24
     estimate_above: int = 1000
     search_config: str = "simple"
     statement_cache: int = 1024

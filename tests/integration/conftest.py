@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import empty_postgresql_database
 
 from . import shop as shop_models
+from .models import Shop, make_shop
 from .pair import Pair, served_on_both
 
 
@@ -21,3 +22,11 @@ def shop(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         served_on_both(f"sqlite:///{file}", url, shop_models.build) as pair,
     ):
         yield pair
+
+
+@pytest.fixture
+def market(database_url: str) -> Iterator[Shop]:
+    """An application over an empty database."""
+    made = make_shop(database_url)
+    yield made
+    made.close()

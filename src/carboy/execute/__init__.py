@@ -4,5 +4,13 @@ from .database import Database
 from .errors import RETRY_AFTER, api_error
 from .read import execute_read
 from .view import execute_view
+from .write import execute_write
 
-__all__ = ["RETRY_AFTER", "Database", "api_error", "execute_read", "execute_view"]
+__all__ = [
+    "RETRY_AFTER",
+    "Database",
+    "api_error",
+    "execute_read",
+    "execute_view",
+    "execute_write",
+]

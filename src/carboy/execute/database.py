@@ -10,12 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
-from sqlalchemy.pool import ManagesConnection, PoolProxiedConnection, StaticPool
+from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.pool import ManagesConnection, StaticPool
 
 from ..errors import BadRequest
 from ..plan.nodes import ReadPlan, searches
+from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
 from .errors import api_error
+from .keys import KeysInFlight
 
 _PREPARED = "carboy_prepared"
 
@@ -30,6 +33,8 @@ class Database:
         self._statements: OrderedDict[object, Statement] = OrderedDict()
         self._lock = threading.Lock()
         self._inspected = False
+        self.keys = KeysInFlight()
+        self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"
 
@@ -64,7 +69,7 @@ class Database:
                 self.dialect.prepare(connection.driver_connection)
             finally:
                 connection.close()
-        except (sa.exc.SQLAlchemyError, self._driver_error()) as error:
+        except self.errors as error:
             raise api_error(error, self.engine) from error
         self._inspected = True
 
@@ -76,33 +81,42 @@ class Database:
             raise BadRequest("a value in the request can't be stored in its column") from error
         try:
             return self._fetch(statement.sql, parameters, retry=True)
-        except (sa.exc.SQLAlchemyError, self._driver_error()) as error:
+        except self.errors as error:
             raise api_error(error, self.engine) from error
 
-    def fetch_on(
-        self, connection: PoolProxiedConnection, statement: Statement, values: Sequence[Any]
+    def mapper(self, resource: Resource) -> Mapper[Any]:
+        """The mapper that writes go through: a table without a class gets one of its own."""
+        if resource.mapper is not None:
+            return resource.mapper
+        with self._lock:
+            if resource.name not in self._mappers:
+                self._mappers[resource.name] = _map_table(resource)
+            return self._mappers[resource.name]
+
+    def fetch_within(
+        self, connection: sa.Connection, statement: Statement, values: Sequence[Any]
     ) -> Sequence[Any] | None:
-        """The one row of a statement, within the open transaction of somebody's connection."""
-        self.prepare(connection)
-        cursor = connection.cursor()
+        """The one row of a statement, in the connection's own transaction; raises ``errors``."""
+        self.prepare(connection.connection)
+        cursor = connection.connection.cursor()
         try:
             cursor.execute(statement.sql, statement.bind(values))
             row: Sequence[Any] | None = cursor.fetchone()
             return row
-        except self._driver_error() as error:
-            raise api_error(error, self.engine) from error
         finally:
             cursor.close()
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """A connection for statements that SQLAlchemy runs itself."""
-        try:
-            with self.engine.connect() as connection:
-                self.prepare(connection.connection)
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            raise api_error(error, self.engine) from error
+        """A connection for statements that SQLAlchemy runs itself; raises ``errors``."""
+        with self.engine.connect() as connection:
+            self.prepare(connection.connection)
+            yield connection
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What SQLAlchemy raises, and what the driver does where it is used directly."""
+        return sa.exc.SQLAlchemyError, self._driver_error()
 
     def _fetch(self, sql: str, parameters: Any, *, retry: bool) -> Sequence[Any] | None:
         pool = self.engine.pool
@@ -160,3 +174,13 @@ class Database:
 def to_bytes(body: Any) -> bytes:
     """A body as the driver hands it over: bytes, or text."""
     return body if isinstance(body, bytes) else str(body).encode()
+
+
+def _map_table(resource: Resource) -> Mapper[Any]:
+    """A class of no behaviour for a table, so that every write takes the same way."""
+    class_ = type("Row", (), {})
+    properties = {field.name: field.column for field in resource.fields.values()}
+    key = [field.column for field in resource.key]
+    return registry().map_imperatively(
+        class_, resource.source, properties=properties, primary_key=key
+    )

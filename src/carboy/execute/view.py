@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
 from ..plan import PlannedView, ReadResult
 from ..sql import Statement, compile_select, view_statement
 from .database import Database, to_bytes
+from .errors import api_error
 
 
 def execute_view(
@@ -17,13 +19,19 @@ def execute_view(
 ) -> ReadResult | None:
     """Run a view; within ``session``'s open transaction where one is given. None without a row."""
     statement, values = _compiled(database, planned)
-    if statement is None:
-        row = _execute_core(database, planned, session)
-    elif session is not None:
-        session.flush()
-        row = database.fetch_on(session.connection().connection, statement, values)
-    else:
-        row = database.fetch(statement, values)
+    try:
+        if statement is None:
+            row = _execute_core(database, planned, session)
+        elif session is not None:
+            session.flush()
+            row = database.fetch_within(session.connection(), statement, values)
+        else:
+            row = database.fetch(statement, values)
+    except IntegrityError:
+        # What the session has not yet flushed is the application's affair.
+        raise
+    except database.errors as error:
+        raise api_error(error, database.engine) from error
     if row is None:
         return None
     if planned.plan.one:

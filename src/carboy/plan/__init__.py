@@ -5,19 +5,35 @@ from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
 from .read import PlannedRead, Window, plan_item, plan_list
 from .result import ReadResult
+from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
+from .unique import unique_sets
 from .view import PlannedView, plan_view
+from .write import Once, Returning, WritePlan, plan_write
+from .written import WriteResult
 
 __all__ = [
+    "MAX_FAULTS",
     "Context",
     "Cursor",
+    "Faults",
+    "Once",
     "PlannedRead",
     "PlannedView",
     "ReadPlan",
     "ReadResult",
+    "RelatedPlan",
+    "Returning",
+    "RowPlan",
     "Window",
+    "WritePlan",
+    "WriteResult",
     "decode_cursor",
     "encode_cursor",
+    "has_default",
+    "is_mappers_own",
     "plan_item",
     "plan_list",
     "plan_view",
+    "plan_write",
+    "unique_sets",
 ]

@@ -1,5 +1,6 @@
 """Mapped classes, tables or a reflected database, to frozen values that every stage reads."""
 
+from .attributes import as_attribute, attribute_value, comparable_value, key_text
 from .build import Registration, SchemaError, build_schema, default_name, subject_of
 from .model import Field, Relation, Resource, Schema, Validate
 from .reflect import Reflected, reflect
@@ -17,11 +18,15 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Validate",
+    "as_attribute",
+    "attribute_value",
     "build_schema",
+    "comparable_value",
     "default_name",
     "field_type",
     "from_json",
     "from_text",
+    "key_text",
     "reflect",
     "subject_of",
 ]

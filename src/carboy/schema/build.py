@@ -167,8 +167,9 @@ def _single_table_criterion(mapper: Mapper[Any] | None) -> sa.ColumnElement[bool
     """Single-table inheritance: the rows that are of this class or its subclasses."""
     if mapper is None or not mapper.single or mapper.polymorphic_on is None:
         return None
-    identities = [m.polymorphic_identity for m in mapper.self_and_descendants]
-    return mapper.polymorphic_on.in_(identities)
+    column = mapper.polymorphic_on
+    # Not IN, whose list SQLAlchemy fills in only when it executes a statement itself.
+    return sa.or_(*(column == m.polymorphic_identity for m in mapper.self_and_descendants))
 
 
 def _related(resources: Mapping[str, Resource]) -> dict[str, Resource]:

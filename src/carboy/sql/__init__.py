@@ -3,6 +3,7 @@
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
 from .view import view_statement
+from .write import keyed_objects, locked_rows, rows_with
 
 __all__ = [
     "Dialect",
@@ -11,5 +12,8 @@ __all__ = [
     "compile_read",
     "compile_select",
     "dialect_for",
+    "keyed_objects",
+    "locked_rows",
+    "rows_with",
     "view_statement",
 ]

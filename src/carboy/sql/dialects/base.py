@@ -25,6 +25,8 @@ class Dialect(ABC):
     has_planner_estimates: ClassVar[bool] = False
     # Whether ``prepare`` learns from a connection what ``search`` can use.
     inspects: ClassVar[bool] = False
+    check_deferred: ClassVar[str | None] = None
+    """The statement that checks deferred constraints before the COMMIT would."""
 
     def json_object(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         """A JSON object, in as many calls as its width takes."""
@@ -148,6 +150,13 @@ class Dialect(ABC):
             return sa.func.avg(value), FieldType(Kind.NUMERIC, precision=None, scale=scale)
         mean = sa.cast(sa.func.sum(value), sa.Double) / sa.func.count(value)
         return mean, FieldType(Kind.FLOAT)
+
+    def lock(self, number: int, *, wait: bool) -> Expression | None:
+        """Takes lock ``number`` (64 bits) until the transaction ends; None without such locks.
+
+        Without ``wait``, false where another transaction has it.
+        """
+        return None
 
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Make a new driver connection ready: called once for each."""

@@ -40,6 +40,7 @@ class PostgreSQL(Dialect):
 
     name = "PostgreSQL"
     has_planner_estimates = True
+    check_deferred = "SET CONSTRAINTS ALL IMMEDIATE"
 
     def _object_call(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         return sa.func.json_build_object(*(part for pair in pairs for part in pair), type_=sa.JSON)
@@ -194,6 +195,10 @@ class PostgreSQL(Dialect):
         if getattr(column_type, "native_enum", False):
             return value
         return super().ordered(type_, column_type, value)
+
+    def lock(self, number: int, *, wait: bool) -> Expression:
+        take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
+        return take(sa.literal(number, sa.BigInteger))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
         if isinstance(resource.source, sa.Table):

@@ -1,0 +1,207 @@
+"""Rows of a plan to mapped objects, by the class's own rules: constructor, validators, cascades."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.collections import collection_adapter
+
+from ..plan import Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
+from ..schema import Resource, comparable_value
+from ..sql import rows_with
+from .database import Database
+
+_CHUNK = 500
+
+Key = tuple[Any, ...]
+
+
+class Objects:
+    """Makes and changes the objects of one write; what the rules refuse goes to ``faults``."""
+
+    def __init__(self, database: Database, session: Session, faults: Faults) -> None:
+        self._database = database
+        self._session = session
+        self._faults = faults
+        self._linked: dict[tuple[str, Key], Any] = {}
+
+    def load_links(self, rows: Iterable[RowPlan]) -> None:
+        """Find every row that the body links, with one statement for each resource."""
+        wanted: dict[str, tuple[Resource, dict[Key, None]]] = {}
+        for row in _walk(rows):
+            if row.link and row.key is not None and None not in row.key:
+                _, keys = wanted.setdefault(row.resource.name, (row.resource, {}))
+                keys[row.key] = None
+        for name, (resource, keys) in wanted.items():
+            for key, found in self.load(resource, list(keys)).items():
+                self._linked[name, key] = found
+        for row in _walk(rows):
+            if row.link and (row.resource.name, compared(row.key)) not in self._linked:
+                name = row.resource.name
+                self._faults.add(row.pointer, f"{name!r} has no such row", "reference-missing")
+
+    def load(self, resource: Resource, keys: Sequence[Key]) -> dict[Key, Any]:
+        """The objects with these keys."""
+        mapper = self._database.mapper(resource)
+        found: dict[Key, Any] = {}
+        for start in range(0, len(keys), _CHUNK):
+            part = keys[start : start + _CHUNK]
+            query = rows_with(resource, mapper, resource.key, part, lock=False)
+            for instance in self._session.scalars(query):
+                found[compared(key_of(resource, instance))] = instance
+        return found
+
+    def create(self, row: RowPlan) -> Any:
+        """A new object, not yet in the session; None where its class refuses it."""
+        mapper = self._database.mapper(row.resource)
+        values = dict(row.values)
+        try:
+            instance = _construct(mapper, values)
+        except (ValueError, AssertionError) as error:
+            self._faults.add(row.pointer, str(error))
+            return None
+        self._set(instance, values, row)
+        for name, related in row.related.items():
+            self._relate(instance, name, related, row)
+        return instance
+
+    def update(self, instance: Any, row: RowPlan) -> None:
+        """Give an object the row's values and relations."""
+        self._set(instance, row.values, row)
+        for name, related in row.related.items():
+            self._relate(instance, name, related, row)
+
+    def replace(self, instance: Any, row: RowPlan) -> None:
+        """Give an object the row's values, and the defaults or null for what it leaves out."""
+        given = {c for r in row.related.values() if r.filled for c in r.filled.own}
+        for field in row.resource.fields.values():
+            left_out = field.name not in row.values and field.column not in given
+            kept = field in row.resource.key or is_mappers_own(row.resource, field)
+            if field.writable and left_out and not kept:
+                value = default_value(field.column) if has_default(row.resource, field) else None
+                if value is not None or field.nullable:
+                    self._set(instance, {field.name: value}, row)
+        self.update(instance, row)
+
+    def _set(self, instance: Any, values: Any, row: RowPlan) -> None:
+        for name, value in values.items():
+            try:
+                setattr(instance, name, value)
+            except (ValueError, AssertionError) as error:
+                self._faults.add(f"{row.pointer}/{name}", str(error) or "is refused")
+
+    def _relate(self, instance: Any, name: str, related: RelatedPlan, row: RowPlan) -> None:
+        attribute = related.relation.attribute
+        assert attribute is not None
+        existing = self._children(instance, attribute, related)
+        members = []
+        for child in related.rows:
+            member = self._member(child, existing)
+            if member is not None:
+                members.append(member)
+        value: Any = members if related.relation.many else (members[0] if members else None)
+        if related.relation.many:
+            self._require_keepable(instance, related, existing, members)
+            value = _as_collection(instance, attribute, members)
+        try:
+            setattr(instance, attribute, value)
+        except (ValueError, AssertionError) as error:
+            self._faults.add(f"{row.pointer}/{name}", str(error) or "is refused")
+
+    def _children(self, instance: Any, attribute: str, related: RelatedPlan) -> dict[Key, Any]:
+        """What a to-many relation of a row that is there leads to now, by key."""
+        if not related.relation.many or not sa.inspect(instance).has_identity:
+            return {}
+        children = list(collection_adapter(getattr(instance, attribute)))
+        if not children or not related.rows:
+            return dict(enumerate_keys(children))
+        target = related.rows[0].resource
+        return {compared(key_of(target, child)): child for child in children}
+
+    def _member(self, child: RowPlan, existing: dict[Key, Any]) -> Any:
+        if child.link:
+            return self._linked.get((child.resource.name, compared(child.key)))
+        if not child.partial:
+            return self.create(child)
+        found = existing.get(compared(child.key))
+        if found is None:
+            self._faults.add(child.pointer, "is not among the rows that are there", "missing")
+            return None
+        self.update(found, child)
+        return found
+
+    def _require_keepable(
+        self, instance: Any, related: RelatedPlan, existing: dict[Key, Any], members: list[Any]
+    ) -> None:
+        """Refuse to orphan rows that can't be without their parent."""
+        theirs = related.filled.theirs if related.filled else ()
+        prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
+        left_out = [c for c in existing.values() if not any(c is m for m in members)]
+        required = any(not column.nullable for column in theirs)
+        if left_out and required and not (prop.cascade.delete_orphan):
+            self._faults.add(
+                related.pointer, "leaves out rows that can't be without this one", "orphans"
+            )
+
+
+def key_of(resource: Resource, instance: Any) -> Key:
+    """An object's key, by attribute values."""
+    return tuple(getattr(instance, field.name) for field in resource.key)
+
+
+def compared(key: Key | None) -> Key:
+    """A key as dictionaries compare it."""
+    return tuple(comparable_value(value) for value in key or ())
+
+
+def enumerate_keys(children: Sequence[Any]) -> Iterator[tuple[Key, Any]]:
+    """Children under keys of no meaning."""
+    for index, child in enumerate(children):
+        yield (index,), child
+
+
+def default_value(column: sa.Column[Any]) -> Any:
+    """What a row that leaves the column out would get."""
+    default = column.default
+    if isinstance(default, sa.Sequence):
+        return default.next_value()
+    if default is not None and default.is_callable:
+        return default.arg(None)  # type: ignore[attr-defined]
+    if default is not None:
+        return default.arg  # type: ignore[attr-defined]
+    server = getattr(column.server_default, "arg", None)
+    if isinstance(server, str):
+        # Without a type, so that the database reads it as the column's.
+        quoted = server.replace("'", "''")
+        return sa.literal_column(f"'{quoted}'")
+    return server
+
+
+def _walk(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
+    for row in rows:
+        yield row
+        for related in row.related.values():
+            yield from _walk(related.rows)
+
+
+def _construct(mapper: Mapper[Any], values: dict[str, Any]) -> Any:
+    """Call the class with what its constructor demands, taken out of ``values``."""
+    class_ = mapper.class_
+    demanded = {
+        name: values.pop(name)
+        for name, parameter in inspect.signature(class_.__init__).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name in values
+    }
+    return class_(**demanded)
+
+
+def _as_collection(instance: Any, attribute: str, members: list[Any]) -> Any:
+    """The members in the kind of collection that the relationship has."""
+    made: Any = sa.inspect(instance).mapper.relationships[attribute].collection_class
+    return set(members) if isinstance(made, type) and issubclass(made, set) else members

@@ -1,0 +1,80 @@
+"""A write's transaction: a Session over one connection, begun so that no other write gets between.
+
+On SQLite it begins with BEGIN IMMEDIATE, since a transaction that starts by reading can't always
+go on to write, and with foreign keys enforced, which SQLite doesn't do by itself; the connection
+goes back to the pool as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .database import Database
+
+T = TypeVar("T")
+
+
+@contextmanager
+def transaction(database: Database, *, commit: bool = True) -> Iterator[Session]:
+    """A Session whose connection is the only one used; committed at the end unless told not to."""
+    with database.engine.connect() as connection:
+        database.prepare(connection.connection)
+        with _begun(connection), _session(connection) as session:
+            yield session
+            if commit:
+                session.commit()
+            else:
+                session.rollback()
+
+
+def _session(connection: sa.Connection) -> Session:
+    return Session(
+        connection,
+        autoflush=False,
+        expire_on_commit=False,
+        join_transaction_mode="control_fully",
+    )
+
+
+@contextmanager
+def _begun(connection: sa.Connection) -> Iterator[None]:
+    if connection.dialect.name != "sqlite":
+        connection.begin()
+        yield
+        return
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    if driver.in_transaction:
+        # The application's own, on a connection that its pool shares (an in-memory database).
+        connection.begin()
+        yield
+        return
+    enforced = driver.execute("PRAGMA foreign_keys").fetchone()[0]
+    if not enforced:
+        driver.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield
+    finally:
+        if not enforced:
+            if driver.in_transaction:
+                driver.rollback()
+            driver.execute("PRAGMA foreign_keys = OFF")
+
+
+def retried_once(run: Callable[[], T]) -> T:
+    """Run a transaction, and again if its connection turns out to have gone stale in the pool.
+
+    A COMMIT that fails is not among it: nobody knows whether it happened.
+    """
+    try:
+        return run()
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated or error.statement is None:
+            raise
+    return run()

@@ -1,0 +1,260 @@
+"""A write plan to its result, in one transaction.
+
+Between BEGIN and COMMIT, a POST of one object is an INSERT and a SELECT, a PATCH a locking
+SELECT, an UPDATE and a SELECT, however wide the row. An array is one INSERT (on SQLite one a
+row where the database makes the keys) and a SELECT for each 500 rows; all rows of one resource
+that a body links are found by one SELECT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec.structs import replace
+from sqlalchemy.orm import Session
+
+from ..errors import ApiError, BadRequest, LimitExceeded, NotFound, PreconditionFailed
+from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan, WriteResult
+from ..request import EntityTags
+from ..schema import Resource, key_text
+from ..sql import keyed_objects, locked_rows
+from .conflicts import deferred_error, together, write_error
+from .database import Database, to_bytes
+from .errors import api_error
+from .idempotency import find_result, keep_result, make_ready
+from .objects import Key, Objects, compared, key_of
+from .transaction import retried_once, transaction
+from .upsert import Upsert
+
+_CHUNK = 500
+
+
+def execute_write(database: Database, plan: WritePlan) -> WriteResult:
+    """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
+    try:
+        if plan.once is None:
+            return retried_once(lambda: _attempt(database, plan))
+        with database.keys.held(plan.once.key):
+            make_ready(database, plan.once)
+            return retried_once(lambda: _attempt(database, plan))
+    except database.errors as error:
+        raise _refusal(database, plan, error) from error
+
+
+def _refusal(database: Database, plan: WritePlan, error: Exception) -> ApiError:
+    """The answer to a database's error, with all rows that it would refuse."""
+    try:
+        errors: list[ApiError] = []
+        if isinstance(error, sa.exc.IntegrityError) and len(plan.rows) > 1:
+            errors = _refusals(database, plan)
+        return together(errors) if errors else write_error(error, database, plan)
+    except database.errors as another:
+        return api_error(another, database.engine)
+
+
+def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
+    """Go through the rows again, one by one, to say of each why the database refuses it.
+
+    Nothing of it stays. It may find nothing: what stood in the way can be gone by now.
+    """
+    errors: list[ApiError] = []
+    with transaction(database, commit=False) as session:
+        for row in plan.rows:
+            single = replace(plan, rows=(row,), returning=None)
+            try:
+                with session.begin_nested():
+                    Writer(database, session, single).write()
+            except sa.exc.IntegrityError as error:
+                errors.append(write_error(error, database, single, session.connection()))
+            if len(errors) == MAX_FAULTS:
+                break
+    return errors
+
+
+def _attempt(database: Database, plan: WritePlan) -> WriteResult:
+    with transaction(database, commit=not plan.dry_run) as session:
+        connection = session.connection()
+        if plan.once is not None:
+            known = find_result(database, connection, plan.once)
+            if known is not None:
+                return known
+        result = Writer(database, session, plan).write()
+        if plan.once is not None:
+            keep_result(connection, plan.once, result)
+        if plan.dry_run:
+            _check_deferred(database, connection, plan)
+        return result
+
+
+def _check_deferred(database: Database, connection: sa.Connection, plan: WritePlan) -> None:
+    """Find now what only the COMMIT would, which a dry run hasn't."""
+    if database.dialect.check_deferred is not None:
+        connection.exec_driver_sql(database.dialect.check_deferred)
+        return
+    error = deferred_error(plan, connection)
+    if error is not None:
+        raise error
+
+
+class Writer:
+    """One write within its transaction."""
+
+    def __init__(self, database: Database, session: Session, plan: WritePlan) -> None:
+        self._database = database
+        self._session = session
+        self._plan = plan
+        self._faults = Faults(plan.many and plan.action in ("create", "upsert"))
+        self._objects = Objects(database, session, self._faults)
+
+    def write(self) -> WriteResult:
+        """Do it, up to the COMMIT."""
+        self._objects.load_links(self._plan.rows)
+        self._faults.raise_any()
+        match self._plan.action:
+            case "create":
+                return self._create()
+            case "upsert":
+                return self._upsert()
+            case "delete":
+                return self._delete()
+            case _:
+                return self._change()
+
+    def _create(self) -> WriteResult:
+        instances = [self._objects.create(row) for row in self._plan.rows]
+        self._faults.raise_any()
+        self._session.add_all(instances)
+        self._session.flush()
+        return self._result(instances, created=len(instances))
+
+    def _upsert(self) -> WriteResult:
+        upsert = Upsert(self._database, self._session, self._plan, self._objects, self._faults)
+        done = upsert.run()
+        return self._result(done.instances, created=done.created, affected=done.affected)
+
+    def _change(self) -> WriteResult:
+        instances = self._matching()
+        row = self._plan.rows[0]
+        if not instances and self._plan.key is not None:
+            return self._put_missing(row)
+        for instance in instances:
+            if self._plan.action == "replace":
+                self._objects.replace(instance, row)
+            else:
+                self._objects.update(instance, row)
+            self._faults.raise_any()
+        self._session.flush()
+        return self._result(instances)
+
+    def _put_missing(self, row: RowPlan) -> WriteResult:
+        plan = self._plan
+        if not plan.create_missing or plan.action != "replace":
+            raise _missing(plan)
+        names = [field.name for field in plan.resource.key]
+        values = {**row.values, **dict(zip(names, plan.key or (), strict=True))}
+        instance = self._objects.create(
+            RowPlan(plan.resource, row.pointer, values=values, related=row.related)
+        )
+        self._faults.raise_any()
+        self._session.add(instance)
+        self._session.flush()
+        return self._result([instance], created=1)
+
+    def _delete(self) -> WriteResult:
+        instances = self._matching()
+        if not instances and self._plan.key is not None:
+            raise _missing(self._plan)
+        result = self._result(instances)
+        for instance in instances:
+            self._session.delete(instance)
+        self._session.flush()
+        return result
+
+    def _matching(self) -> list[Any]:
+        """The rows that the URL means, locked, after If-Match and the limits on their number."""
+        plan = self._plan
+        query = locked_rows(
+            plan.resource,
+            self._database.mapper(plan.resource),
+            plan.where,
+            self._database.dialect,
+        )
+        parameters = {f"v{index}": value for index, value in enumerate(plan.values)}
+        if plan.key is not None:
+            parameters |= {f"v{index}": value for index, value in enumerate(plan.key)}
+            found = self._session.execute(query, parameters).all()
+            if plan.match is not None and not (found and _same_version(plan.match, found[0][1])):
+                raise PreconditionFailed(
+                    f"{plan.resource.name!r}: the row isn't as it was in the version that "
+                    "If-Match names; read it again"
+                )
+            return [instance for instance, _ in found]
+        limit = plan.max_rows
+        if plan.max_affected is not None:
+            limit = min(limit, plan.max_affected)
+        found = self._session.execute(query.limit(limit + 1), parameters).all()
+        if len(found) > limit:
+            name = "Prefer: max-affected" if limit == plan.max_affected else "CARBOY_MAX_ROWS"
+            raise LimitExceeded(f"the filter matches more than {limit} rows ({name})")
+        return [instance for instance, _ in found]
+
+    # The answer
+
+    def _result(
+        self, instances: Sequence[Any], *, created: int = 0, affected: int | None = None
+    ) -> WriteResult:
+        plan, resource = self._plan, self._plan.resource
+        keys = [key_of(resource, instance) for instance in instances]
+        single = keys[0] if len(keys) == 1 and not plan.many else None
+        result = WriteResult(
+            affected=len(instances) if affected is None else affected,
+            created=created,
+            key=_texts(resource, single),
+        )
+        if plan.returning is None:
+            return result
+        if single is not None:
+            body, version = self._object(plan.returning, single)
+            return WriteResult(result.affected, created, body, result.key, version)
+        body = self._array(plan.returning, keys)
+        return WriteResult(result.affected, created, body, result.key)
+
+    def _object(self, returning: Returning, key: Key) -> tuple[bytes, str | None]:
+        statement = self._database.read_statement(returning.plan)
+        values = (*key, *returning.values[len(key) :])
+        row = self._database.fetch_within(self._session.connection(), statement, values)
+        if row is None:
+            raise BadRequest("the row is no longer what this resource shows")
+        return to_bytes(row[0]), row[1]
+
+    def _array(self, returning: Returning, keys: Sequence[Key]) -> bytes:
+        """The rows in the order of ``keys``: the request's, or the key's own."""
+        bodies: dict[Key, bytes] = {}
+        parameters = {f"v{index}": value for index, value in enumerate(returning.values)}
+        for start in range(0, len(keys), _CHUNK):
+            part = keys[start : start + _CHUNK]
+            query = keyed_objects(returning.plan, self._database.dialect, part)
+            for body, *key in self._session.connection().execute(query, parameters):
+                bodies[compared(tuple(key))] = to_bytes(body)
+        ordered = (bodies[compared(key)] for key in keys if compared(key) in bodies)
+        return b"[" + b",".join(ordered) + b"]"
+
+
+def _texts(resource: Resource, key: Key | None) -> tuple[str, ...] | None:
+    if key is None:
+        return None
+    return tuple(key_text(field, value) for field, value in zip(resource.key, key, strict=True))
+
+
+def _same_version(tags: EntityTags, version: str | None) -> bool:
+    """If-Match by strong comparison; what follows the version in a tag is about the body."""
+    if tags == "*":
+        return True
+    return any(not tag.weak and tag.opaque.rpartition("-")[0] == version for tag in tags)
+
+
+def _missing(plan: WritePlan) -> NotFound:
+    texts = ",".join(_texts(plan.resource, plan.key) or ())
+    return NotFound(f"{plan.resource.name!r} has no row '{texts}'")

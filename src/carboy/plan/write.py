@@ -1,0 +1,215 @@
+"""A write: the body's rows checked against the schema, every fault found before any SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..errors import (
+    BadRequest,
+    FilterRequired,
+    InvalidBody,
+    InvalidQuery,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionRequired,
+)
+from ..request import EntityTags, Request, parse_json, parse_rows, split_key
+from ..schema import Field, Resource, as_attribute, from_text
+from .context import Context
+from .nodes import Compare, Every, FieldValue, Predicate, ReadPlan
+from .read import Parameters, plan_node
+from .rows import RowPlan, RowReader
+from .unique import conflict_fields, require_distinct
+
+Action: TypeAlias = Literal["create", "update", "replace", "upsert", "delete"]
+
+
+class Returning(Struct, frozen=True):
+    """How written rows are read for the answer; the key's values go into the first slots."""
+
+    plan: ReadPlan
+    values: tuple[Any, ...]
+
+
+class Once(Struct, frozen=True):
+    """An Idempotency-Key, a digest of the request it came with, and how long it is kept."""
+
+    key: str
+    request: str
+    hours: int
+
+
+class WritePlan(Struct, frozen=True, eq=False):
+    """A whole write.
+
+    ``rows`` are the body's; an update or replace has one, for all rows that ``where`` matches.
+    ``key`` is the item's, by attribute values, or None for a collection. ``many`` says that the
+    answer is an array. ``conflict`` are the fields that an upsert matches by.
+    """
+
+    action: Action
+    resource: Resource
+    rows: tuple[RowPlan, ...] = ()
+    key: tuple[Any, ...] | None = None
+    where: Predicate | None = None
+    values: tuple[Any, ...] = ()
+    many: bool = False
+    conflict: tuple[Field, ...] = ()
+    keep_existing: bool = False
+    create_missing: bool = False
+    match: EntityTags | None = None
+    max_rows: int = 0
+    max_affected: int | None = None
+    returning: Returning | None = None
+    dry_run: bool = False
+    once: Once | None = None
+
+
+def plan_write(context: Context, resource: Resource, request: Request) -> WritePlan:
+    """The plan of a POST, PATCH, PUT or DELETE; raises InvalidBody with every fault it finds."""
+    if not resource.key:
+        raise BadRequest(f"{resource.name!r} has no key, so its rows can't be written")
+    _refuse_parameters(request)
+    key_slots = [context.slot(None, field.type.kind, field) for field in resource.key]
+    parameters = Parameters(request.query)
+    node = plan_node(context, resource, request.query.select, parameters, ())
+    parameters.require_none_left()
+    if node.grouped:
+        raise InvalidQuery.at("select", "select: a write answers rows; it takes no aggregates")
+    if request.key is None and request.method != "POST" and node.where is None:
+        raise FilterRequired(
+            f"{request.method} on all of {resource.name!r} needs a filter, such as "
+            f"{resource.key[0].name}=gt.0"
+        )
+    keyed = [
+        Compare("eq", FieldValue(field), slot)
+        for field, slot in zip(resource.key, key_slots, strict=True)
+    ]
+    read = ReadPlan(replace(node, where=Every(tuple(keyed)), order=()))
+    plan = WritePlan(
+        action=_action(request),
+        resource=resource,
+        key=None if request.key is None else item_key(resource, split_key(request.key)),
+        where=node.where if request.key is None else _both(read.root.where, node.where),
+        values=tuple(context.values),
+        many=request.key is None,
+        match=request.if_match,
+        max_rows=context.settings.max_rows,
+        max_affected=request.prefer.max_affected,
+        dry_run=request.prefer.tx == "rollback",
+        once=_once(context, request),
+    )
+    if _wants_representation(request):
+        plan = replace(plan, returning=Returning(read, plan.values))
+    if resource.require_match and request.key is not None and request.if_match is None:
+        raise PreconditionRequired(
+            f"{resource.name!r} changes only under If-Match: send the ETag of the version you read"
+        )
+    if request.method == "DELETE":
+        return plan
+    return _with_rows(context, plan, request)
+
+
+def _with_rows(context: Context, plan: WritePlan, request: Request) -> WritePlan:
+    """The plan with its body read."""
+    resource, settings = plan.resource, context.settings
+    value = parse_json(request.body or b"", max_depth=settings.max_json_depth)
+    given, is_array = parse_rows(value)
+    if is_array and request.method != "POST":
+        raise InvalidBody(f"{request.method} takes one object, not an array")
+    if len(given) > settings.max_rows:
+        raise PayloadTooLarge(
+            f"the body has {len(given)} rows, more than {settings.max_rows} (CARBOY_MAX_ROWS)"
+        )
+    conflict: tuple[Field, ...] = ()
+    if plan.action == "upsert":
+        conflict = conflict_fields(resource, request.query.on_conflict)
+    reader = RowReader(context, request.prefer.missing, is_array)
+    create_missing = plan.action == "replace" and all(f.writable for f in resource.key)
+    rows = []
+    for number, data in enumerate(given):
+        pointer = f"/{number}" if is_array else ""
+        row = reader.root(resource, data, pointer, plan.action, plan.key, conflict)
+        rows.append(row)
+    if conflict:
+        require_distinct(rows, conflict, reader.faults)
+    reader.faults.raise_any()
+    return replace(
+        plan,
+        rows=tuple(rows),
+        many=is_array if request.method == "POST" else plan.many,
+        conflict=conflict,
+        keep_existing=request.prefer.resolution == "ignore-duplicates",
+        create_missing=create_missing,
+    )
+
+
+def item_key(resource: Resource, key: Sequence[str]) -> tuple[Any, ...]:
+    """A path's key as attribute values; a key that no row can have is a 404 like any other."""
+    if len(key) != len(resource.key):
+        names = ",".join(field.name for field in resource.key)
+        raise NotFound(f"{resource.name!r} has the key {names}; give as many values")
+    try:
+        return tuple(
+            as_attribute(field, from_text(field.type, text))
+            for field, text in zip(resource.key, key, strict=True)
+        )
+    except ValueError:
+        raise NotFound(f"{resource.name!r} has no row {','.join(key)!r}") from None
+
+
+def _once(context: Context, request: Request) -> Once | None:
+    if request.idempotency_key is None:
+        return None
+    parts = (request.method, request.path, request.query_string, request.body or b"")
+    digest = blake2b(digest_size=32)
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    hours = context.settings.idempotency_hours
+    return Once(request.idempotency_key, digest.hexdigest(), hours)
+
+
+def _both(key: Predicate | None, inner: Predicate | None) -> Predicate | None:
+    return Every((key, inner)) if key is not None and inner is not None else key
+
+
+def _action(request: Request) -> Action:
+    if request.method == "POST":
+        upsert = request.prefer.resolution is not None or bool(request.query.on_conflict)
+        return "upsert" if upsert else "create"
+    actions: dict[str, Action] = {"PATCH": "update", "PUT": "replace", "DELETE": "delete"}
+    return actions[request.method]
+
+
+def _wants_representation(request: Request) -> bool:
+    default = "minimal" if request.method == "DELETE" else "representation"
+    return (request.prefer.return_ or default) == "representation"
+
+
+def _refuse_parameters(request: Request) -> None:
+    """Refuse what only a read can do: a write that ignored it would do more than was meant."""
+    query = request.query
+    found: dict[str, object] = {
+        "limit": dict(query.limits).get(()),
+        "offset": dict(query.offsets).get(()),
+        "order": dict(query.orders).get(()),
+        "page": query.page,
+        "per_page": query.per_page,
+        "after": query.after,
+        "q": query.search,
+    }
+    if request.method != "POST" and query.on_conflict:
+        found["on_conflict"] = query.on_conflict
+    if request.method == "POST" or request.key is not None:
+        found |= {f.parameter: f for f in query.filters if not f.path}
+    for name, value in found.items():
+        if value is not None:
+            raise InvalidQuery.at(
+                name, f"{name}: {request.method} takes no {name} here; it writes what it names"
+            )
