@@ -25,7 +25,7 @@ from .nodes import (
     Some,
 )
 
-_UNORDERED = (Kind.JSON, Kind.ARRAY, Kind.BYTES, Kind.OTHER)
+_UNORDERED = (Kind.JSON, Kind.ARRAY, Kind.BYTES)
 _COMPARISONS = ("eq", "neq", "gt", "gte", "lt", "lte", "isdistinct")
 _FULL_TEXT = ("fts", "plfts", "phfts", "wfts")
 

@@ -148,7 +148,7 @@ def _find_application(text: str) -> Callable[..., Any]:
         found = _guarded(text, found)
     elif inspect.isfunction(found) and not inspect.signature(found).parameters:
         raise TargetError(f"{text} is a function that makes an application; write '{text}()'")
-    if not callable(found):
+    if not callable(found) or inspect.isclass(found):
         raise TargetError(f"{text} is no WSGI application, but a {type(found).__name__}")
     wsgi: Callable[..., Any] = found
     return wsgi

@@ -7,7 +7,18 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
+from sqlalchemy.dialects.postgresql import (
+    BIT,
+    CIDR,
+    INET,
+    JSONB,
+    MACADDR,
+    MACADDR8,
+    MONEY,
+    OID,
+    REGCONFIG,
+    ranges,
+)
 from sqlalchemy.sql import FromClause
 
 from ...errors import InvalidQuery
@@ -16,6 +27,8 @@ from .base import Dialect, Expression
 
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+# Types without a JSON form of their own that have an order.
+_ORDERED = (BIT, CIDR, INET, MACADDR, MACADDR8, MONEY, OID, ranges.AbstractRange)
 _QUERIES = {
     "fts": "to_tsquery",
     "plfts": "plainto_tsquery",
@@ -124,7 +137,9 @@ class PostgreSQL(Dialect):
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """Some types have no order, or not even equality; their text has both."""
-        return sa.cast(value, sa.Text) if type_.kind is Kind.OTHER else value
+        if type_.kind is Kind.OTHER and not isinstance(column_type, _ORDERED):
+            return sa.cast(value, sa.Text)
+        return value
 
     def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         for index, step in enumerate(steps):
