@@ -60,6 +60,8 @@ def _serve(target: Target, host: str, port: int, workers: int, threads: int, rel
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
     served = load(target)
+    # Each worker opens its own connections.
+    served.close()
     address, port = reserve(host, port)
     options = ServerOptions(address, port, workers, threads, reload)
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
@@ -138,6 +140,7 @@ def schema(as_json: bool, **arguments: Any) -> None:
 def exposed_of(target: Target) -> tuple[Schema, str]:
     """The schema and prefix of a target; TargetError where it has no API."""
     served = load(target)
+    served.close()
     if served.api is None:
         raise TargetError(f"{target.text} has no Carboy; it was never given to Carboy(app, db)")
     return served.api, served.prefix

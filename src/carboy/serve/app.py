@@ -56,6 +56,12 @@ class Served(Struct, frozen=True, eq=False):
     prefix: str
     reflected: Reflected | None = None
     writable: bool = False
+    engine: Engine | None = None
+
+    def close(self) -> None:
+        """Give back the connections of a database's engine."""
+        if self.engine is not None:
+            self.engine.dispose()
 
 
 def load(target: Target) -> Served:
@@ -83,6 +89,7 @@ def _load_database(target: Target) -> Served:
         prefix=target.prefix.rstrip("/"),
         reflected=reflected,
         writable=target.writable,
+        engine=engine,
     )
 
 
