@@ -58,6 +58,7 @@ def reflect(engine: Engine, *, schema: str | None = None, writable: bool = False
             skipped = _load(connection, metadata, wanted, schema)
     if engine.dialect.name == "sqlite":
         _match_case(metadata)
+    _drop_dangling(metadata)
     tables = sorted(metadata.tables.values(), key=lambda table: table.name)
     own_kind = engine.dialect.name == "sqlite"
     found = {
@@ -147,15 +148,31 @@ def _match_case(metadata: sa.MetaData) -> None:
                 _point_at(constraint, [columns[column] for _, _, column in targets])
 
 
+def _drop_dangling(metadata: sa.MetaData) -> None:
+    """Forget foreign keys to what isn't there; SQLAlchemy would trip over them in any query."""
+    for table in metadata.tables.values():
+        for constraint in list(table.foreign_key_constraints):
+            try:
+                known = all(element.column is not None for element in constraint.elements)
+            except sa.exc.NoReferenceError:
+                known = False
+            if not known:
+                _remove(constraint)
+
+
 def _point_at(constraint: ForeignKeyConstraint, columns: list[Column[Any]]) -> None:
     """Replace a foreign key by one that has the target's columns themselves."""
+    _remove(constraint)
+    near = [element.parent.name for element in constraint.elements]
     table = constraint.table
-    table.constraints.discard(constraint)
+    table.append_constraint(ForeignKeyConstraint(near, columns, name=constraint.name))
+
+
+def _remove(constraint: ForeignKeyConstraint) -> None:
+    constraint.table.constraints.discard(constraint)
     for element in constraint.elements:
         element.parent.foreign_keys.discard(element)
-        table.foreign_keys.discard(element)
-    near = [element.parent.name for element in constraint.elements]
-    table.append_constraint(ForeignKeyConstraint(near, columns, name=constraint.name))
+        constraint.table.foreign_keys.discard(element)
 
 
 def _url_names(names: Iterable[str]) -> list[str]:

@@ -74,13 +74,17 @@ def load(target: Target) -> Served:
 
 def _load_database(target: Target) -> Served:
     engine = open_engine(target.text, writable=target.writable, connections=target.connections)
-    reflected = _reflect(engine, target)
     try:
+        reflected = _reflect(engine, target)
         app = reflected_app(engine, reflected, target.prefix)
         with app.app_context():
             schema = api_of(app).schema
     except (SchemaError, settings.SettingError) as error:
+        engine.dispose()
         raise TargetError(str(error)) from None
+    except TargetError:
+        engine.dispose()
+        raise
     is_file = engine.dialect.name == "sqlite"
     return Served(
         wsgi=app,
@@ -96,8 +100,6 @@ def _load_database(target: Target) -> Served:
 def _reflect(engine: Engine, target: Target) -> Reflected:
     try:
         reflected = reflect(engine, schema=target.schema, writable=target.writable)
-    except SchemaError as error:
-        raise TargetError(str(error)) from None
     except sa.exc.SQLAlchemyError as error:
         raise unreachable(engine, error) from None
     if not reflected.registrations:
