@@ -40,6 +40,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
+    """One in which this tree is what is imported."""
     return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
 
 
@@ -80,7 +81,7 @@ class Server:
 
     def get(self, path: str) -> str:
         """The body of an answer."""
-        with urlopen(self.url + path, timeout=START_SECONDS) as answer:
+        with urlopen(self.url + path, timeout=START_SECONDS) as answer:  # noqa: S310  http://
             body: bytes = answer.read()
         return body.decode()
 
@@ -163,7 +164,9 @@ def test_a_request_in_progress_is_answered_before_the_end(tmp_path: Path) -> Non
 def test_reload_serves_what_was_changed(tmp_path: Path) -> None:
     """With --reload a changed module is served without a restart by hand."""
     module = tmp_path / "hello.py"
-    source = "from flask import Flask\napp = Flask(__name__)\napp.add_url_rule('/', 'h', lambda: '{}')"
+    source = (
+        "from flask import Flask\napp = Flask(__name__)\napp.add_url_rule('/', 'h', lambda: '{}')"
+    )
     module.write_text(source.format("one"))
     with serving("hello:app", "--reload", folder=tmp_path) as server:
         assert server.get("/") == "one"

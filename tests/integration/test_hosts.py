@@ -101,8 +101,8 @@ def test_every_host_answers_the_same(database_url: str, make: Callable[..., Any]
     """An application, a resource, a GET: the same JSON whoever owns the engine."""
     with make(database_url) as app:
         client = app.test_client()
-        assert client.get("/api/pots/1").json == {"id": 1, "name": "cup"}
-        assert client.get("/api/pots").json["data"] == [{"id": 1, "name": "cup"}]
+        assert client.get("/api/pots/1").get_json() == {"id": 1, "name": "cup"}
+        assert client.get("/api/pots").get_json()["data"] == [{"id": 1, "name": "cup"}]
 
 
 def test_one_api_serves_two_applications(engine: sa.Engine) -> None:
@@ -113,8 +113,8 @@ def test_one_api_serves_two_applications(engine: sa.Engine) -> None:
     second.config["CARBOY_PREFIX"] = "/v2"
     api.init_app(first, engine)
     api.init_app(second, engine)
-    assert first.test_client().get("/api/pots/1").json == {"id": 1, "name": "cup"}
-    assert second.test_client().get("/v2/pots/1").json == {"id": 1, "name": "cup"}
+    assert first.test_client().get("/api/pots/1").get_json() == {"id": 1, "name": "cup"}
+    assert second.test_client().get("/v2/pots/1").get_json() == {"id": 1, "name": "cup"}
     assert second.test_client().get("/api/pots/1").status_code == 404
 
 
@@ -124,7 +124,7 @@ def test_resources_can_follow_init_app(engine: sa.Engine) -> None:
     api = Carboy(app, engine)
     api.resource(Pot, name="vessels", hidden=("secret",))
     client = app.test_client()
-    assert client.get("/api/vessels/1").json == {"id": 1, "name": "cup"}
+    assert client.get("/api/vessels/1").get_json() == {"id": 1, "name": "cup"}
     assert client.get("/api/pots/1").status_code == 404
 
 
@@ -137,7 +137,7 @@ def test_the_prefix_answers_the_index(engine: sa.Engine, prefix: str, path: str)
     api.resource(Pot)
     api.resource(Pot, name="shown", read_only=True)
     client = app.test_client()
-    entries = client.get(path).json["resources"]
+    entries = client.get(path).get_json()["resources"]
     assert [(e["name"], e["writable"]) for e in entries] == [("pots", True), ("shown", False)]
     assert all(client.get(entry["url"]).status_code == 200 for entry in entries)
 
@@ -152,9 +152,7 @@ def test_the_prefix_answers_the_index(engine: sa.Engine, prefix: str, path: str)
         ({"name": "a/b"}, "'a/b' can't stand in a URL"),
     ],
 )
-def test_wrong_options_name_the_resource_and_the_fix(
-    options: dict[str, Any], message: str
-) -> None:
+def test_wrong_options_name_the_resource_and_the_fix(options: dict[str, Any], message: str) -> None:
     """A mistake shows when the resource is declared, not at the first request."""
     with pytest.raises(SchemaError, match=message):
         Carboy().resource(Pot, **options)

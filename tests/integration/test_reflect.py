@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from carboy.schema import Kind
-from carboy.serve import TargetError
+from carboy.serve import Target, TargetError, load
 from tests.conftest import empty_postgresql_database, served_client
 
 SQLITE = """
@@ -86,7 +86,8 @@ CREATE VIEW tally AS SELECT second AS item, count(*) AS n FROM kid GROUP BY seco
 CREATE MATERIALIZED VIEW kept AS SELECT id FROM kid;
 CREATE TABLE part (id int, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
 CREATE SCHEMA other;
-CREATE TABLE other.thing (id int PRIMARY KEY, up int REFERENCES other.thing, out int REFERENCES kid);
+CREATE TABLE other.thing (id int PRIMARY KEY, up int REFERENCES other.thing,
+    out int REFERENCES kid);
 CREATE TABLE abroad (id int PRIMARY KEY, thing int REFERENCES other.thing);
 """
 
@@ -133,13 +134,13 @@ def client(request: pytest.FixtureRequest) -> FlaskClient:
 
 
 def _names(client: FlaskClient) -> list[str]:
-    return [entry["name"] for entry in client.get("/api").json["resources"]]
+    return [entry["name"] for entry in client.get("/api").get_json()["resources"]]
 
 
 def _data(client: FlaskClient, url: str) -> list[dict[str, object]]:
     answer = client.get(f"/api/{url}")
     assert answer.status_code == 200, answer.text
-    rows: list[dict[str, object]] = answer.json["data"]
+    rows: list[dict[str, object]] = answer.get_json()["data"]
     return rows
 
 
@@ -165,9 +166,8 @@ def test_another_schema_is_served_alone(postgresql_database: str) -> None:
         assert _names(client) == ["thing"]
         assert _data(client, "thing?select=id,up(id)") == []
         assert client.get("/api/thing?select=out(id)").status_code == 400
-    with pytest.raises(TargetError, match="no schema 'nope'; there are .*other"):
-        with served_client(postgresql_database, schema="nope"):
-            pass
+    with pytest.raises(TargetError, match=r"no schema 'nope'; there are .*other"):
+        load(Target(postgresql_database, schema="nope"))
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_two_keys_to_one_table_need_a_hint(client: FlaskClient) -> None:
     """An ambiguous relation is refused with the hints that tell one from the other."""
     answer = client.get("/api/Order?select=kid(id)")
     assert answer.status_code == 400
-    assert "kid!first, kid!second" in answer.json["detail"]
+    assert "kid!first, kid!second" in answer.get_json()["detail"]
 
 
 def test_rows_have_an_address_where_there_is_a_key(client: FlaskClient) -> None:
     """Composite keys are written with a comma; tables without a key and views are lists only."""
-    assert client.get("/api/pair/3,1").json == {"x": 3, "y": 1, "z": 2}
+    assert client.get("/api/pair/3,1").get_json() == {"x": 3, "y": 1, "z": 2}
     assert client.get("/api/keyless/1").status_code == 404
     assert client.get("/api/tally/1").status_code == 404
 
@@ -212,7 +212,9 @@ def test_writable_leaves_out_what_has_no_key(sqlite_file: Path, postgresql_datab
     """With --writable tables take writes, but neither views nor tables without a key do."""
     for target in (str(sqlite_file), postgresql_database):
         with served_client(target, writable=True) as client:
-            writable = {e["name"]: e["writable"] for e in client.get("/api").json["resources"]}
+            writable = {
+                e["name"]: e["writable"] for e in client.get("/api").get_json()["resources"]
+            }
             assert writable["Order"]
             assert not writable["keyless"]
             assert not writable["tally"]
@@ -268,7 +270,7 @@ def test_a_cursor_walks_through_untyped_values(sqlite: FlaskClient) -> None:
     """Numbers come before text, as SQLite sorts them, and none is skipped or repeated."""
     found, after = [], ""
     while True:
-        page = sqlite.get(f"/api/Order?select=untyped&order=untyped&limit=1{after}").json
+        page = sqlite.get(f"/api/Order?select=untyped&order=untyped&limit=1{after}").get_json()
         found += [row["untyped"] for row in page["data"]]
         if not page["next"]:
             break
@@ -278,7 +280,7 @@ def test_a_cursor_walks_through_untyped_values(sqlite: FlaskClient) -> None:
 
 def test_postgresql_shows_every_type(postgresql: FlaskClient) -> None:
     """Types without a JSON form of their own are text; all appear, and none is refused."""
-    row = postgresql.get("/api/Order/1").json
+    row = postgresql.get("/api/Order/1").get_json()
     assert {name: row[name] for name in ("span", "address", "price", "place", "both_parts")} == {
         "span": "[1,5)",
         "address": "10.0.0.9/32",
@@ -295,7 +297,7 @@ def test_postgresql_filters_orders_and_groups_every_type(postgresql: FlaskClient
     """What a field shows finds its row again; every type but JSON and arrays has an order."""
     with postgresql.application.app_context():
         schema = postgresql.application.extensions["carboy"].carboy.schema
-    row = postgresql.get("/api/Order/1").json
+    row = postgresql.get("/api/Order/1").get_json()
     for field in schema.resources["Order"].fields.values():
         name = quote(f'"{field.name}"')
         assert _data(postgresql, f"Order?select={name},count()"), field.name

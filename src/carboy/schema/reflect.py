@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy import Column, Connection, ForeignKeyConstraint, Table
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Engine
 
 from .build import Registration, SchemaError
@@ -59,6 +60,7 @@ def reflect(engine: Engine, *, schema: str | None = None, writable: bool = False
     if engine.dialect.name == "sqlite":
         _match_case(metadata)
     _drop_dangling(metadata)
+    _unwrap_domains(metadata)
     tables = sorted(metadata.tables.values(), key=lambda table: table.name)
     own_kind = engine.dialect.name == "sqlite"
     found = {
@@ -158,6 +160,14 @@ def _drop_dangling(metadata: sa.MetaData) -> None:
                 known = False
             if not known:
                 _remove(constraint)
+
+
+def _unwrap_domains(metadata: sa.MetaData) -> None:
+    """A domain's values are those of its type; the database checks the rest."""
+    for table in metadata.tables.values():
+        for column in table.columns:
+            while isinstance(column.type, DOMAIN):
+                column.type = column.type.data_type
 
 
 def _point_at(constraint: ForeignKeyConstraint, columns: list[Column[Any]]) -> None:

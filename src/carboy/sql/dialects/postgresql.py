@@ -137,9 +137,19 @@ class PostgreSQL(Dialect):
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """Some types have no order, or not even equality; their text has both."""
+        if type_.kind is not Kind.OTHER:
+            return value
+        if isinstance(column_type, _ORDERED):
+            # Text to SQLAlchemy, which knows no operators for these; as it is to the database.
+            return sa.type_coerce(value, sa.Text)
+        return sa.cast(value, sa.Text)
+
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
         if type_.kind is Kind.OTHER and not isinstance(column_type, _ORDERED):
-            return sa.cast(value, sa.Text)
-        return value
+            return sa.cast(parameter, sa.Text)
+        return parameter
 
     def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         for index, step in enumerate(steps):
