@@ -6,12 +6,16 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from psycopg import sql
 from sqlalchemy import make_url
 
+from carboy.serve import Target, load
 from tools.servers import postgresql
 
 
@@ -51,6 +55,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     else:
         with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
             yield url
+
+
+@contextmanager
+def served_client(target: str, **options: Any) -> Iterator[FlaskClient]:
+    """A client of the API that ``carboy serve`` makes of a database, without a server."""
+    served = load(Target(target, **options))
+    assert isinstance(served.wsgi, Flask)
+    try:
+        yield served.wsgi.test_client()
+    finally:
+        served.close()
 
 
 def _without_driver(url: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from .serve import Served, ServerOptions, Target, TargetError, load, reserve, run
+from .schema import Schema
+from .serve import Served, ServerOptions, Target, TargetError, describe, load, reserve, run
 
 _TARGET = click.argument("target", metavar="DATABASE_URL|FILE|MODULE:APP", envvar="DATABASE_URL")
 
@@ -58,6 +60,8 @@ def _serve(target: Target, host: str, port: int, workers: int, threads: int, rel
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
     served = load(target)
+    # Each worker opens its own connections.
+    served.close()
     address, port = reserve(host, port)
     options = ServerOptions(address, port, workers, threads, reload)
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
@@ -95,14 +99,61 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def target_of(text: str, writable: bool, schema: str | None, prefix: str | None) -> Target:
+_JSON = click.option("--json", "as_json", is_flag=True, help="For programs to read.")
+
+
+@main.command()
+@target_options
+@_JSON
+def routes(as_json: bool, **arguments: Any) -> None:
+    """List the paths of an API and their methods."""
+
+    def show() -> None:
+        schema, prefix = exposed_of(target_of(**arguments))
+        if as_json:
+            click.echo(json.dumps({"routes": describe.routes(schema, prefix)}, indent=2))
+        else:
+            click.echo("\n".join(describe.routes_table(schema, prefix)))
+
+    with_faults(show)
+
+
+@main.command()
+@target_options
+@_JSON
+def schema(as_json: bool, **arguments: Any) -> None:
+    """List the resources of an API, their fields and their relations."""
+
+    def show() -> None:
+        schema, prefix = exposed_of(target_of(**arguments))
+        if as_json:
+            click.echo(json.dumps({"resources": describe.describe(schema, prefix)}, indent=2))
+            return
+        for number, (heading, lines) in enumerate(describe.resource_tables(schema, prefix)):
+            click.echo(("\n" if number else "") + click.style(heading, bold=True))
+            for line in lines:
+                click.echo(f"  {line}")
+
+    with_faults(show)
+
+
+def exposed_of(target: Target) -> tuple[Schema, str]:
+    """The schema and prefix of a target; TargetError where it has no API."""
+    served = load(target)
+    served.close()
+    if served.api is None:
+        raise TargetError(f"{target.text} has no Carboy; it was never given to Carboy(app, db)")
+    return served.api, served.prefix
+
+
+def target_of(target: str, writable: bool, schema: str | None, prefix: str | None) -> Target:
     """What the arguments mean together; TargetError for those that contradict each other."""
-    target = Target(text, writable, schema, "/" + (prefix or "/api").strip("/"))
-    if not target.is_database and (writable or schema or prefix):
+    meant = Target(target, writable, schema, "/" + (prefix or "/api").strip("/"))
+    if not meant.is_database and (writable or schema or prefix):
         raise TargetError(
             "--writable, --schema and --prefix are for databases; an application has its own"
         )
-    return target
+    return meant
 
 
 def with_faults(action: Callable[[], None]) -> None:

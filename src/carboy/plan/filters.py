@@ -28,7 +28,7 @@ from .nodes import (
 )
 from .text_query import parse_text_query, write_text_query
 
-_UNORDERED = (Kind.JSON, Kind.ARRAY, Kind.BYTES, Kind.OTHER)
+_UNORDERED = (Kind.JSON, Kind.ARRAY, Kind.BYTES)
 _COMPARISONS = ("eq", "neq", "gt", "gte", "lt", "lte", "isdistinct")
 _FULL_TEXT = ("fts", "plfts", "phfts", "wfts")
 

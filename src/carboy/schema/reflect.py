@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy import Column, Connection, ForeignKeyConstraint, Table
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Engine
 
 from .build import Registration, SchemaError
@@ -58,6 +59,8 @@ def reflect(engine: Engine, *, schema: str | None = None, writable: bool = False
             skipped = _load(connection, metadata, wanted, schema)
     if engine.dialect.name == "sqlite":
         _match_case(metadata)
+    _drop_dangling(metadata)
+    _unwrap_domains(metadata)
     tables = sorted(metadata.tables.values(), key=lambda table: table.name)
     own_kind = engine.dialect.name == "sqlite"
     found = {
@@ -147,15 +150,39 @@ def _match_case(metadata: sa.MetaData) -> None:
                 _point_at(constraint, [columns[column] for _, _, column in targets])
 
 
+def _drop_dangling(metadata: sa.MetaData) -> None:
+    """Forget foreign keys to what isn't there; SQLAlchemy would trip over them in any query."""
+    for table in metadata.tables.values():
+        for constraint in list(table.foreign_key_constraints):
+            try:
+                known = all(element.column is not None for element in constraint.elements)
+            except sa.exc.NoReferenceError:
+                known = False
+            if not known:
+                _remove(constraint)
+
+
+def _unwrap_domains(metadata: sa.MetaData) -> None:
+    """A domain's values are those of its type; the database checks the rest."""
+    for table in metadata.tables.values():
+        for column in table.columns:
+            while isinstance(column.type, DOMAIN):
+                column.type = column.type.data_type
+
+
 def _point_at(constraint: ForeignKeyConstraint, columns: list[Column[Any]]) -> None:
     """Replace a foreign key by one that has the target's columns themselves."""
+    _remove(constraint)
+    near = [element.parent.name for element in constraint.elements]
     table = constraint.table
-    table.constraints.discard(constraint)
+    table.append_constraint(ForeignKeyConstraint(near, columns, name=constraint.name))
+
+
+def _remove(constraint: ForeignKeyConstraint) -> None:
+    constraint.table.constraints.discard(constraint)
     for element in constraint.elements:
         element.parent.foreign_keys.discard(element)
-        table.foreign_keys.discard(element)
-    near = [element.parent.name for element in constraint.elements]
-    table.append_constraint(ForeignKeyConstraint(near, columns, name=constraint.name))
+        constraint.table.foreign_keys.discard(element)
 
 
 def _url_names(names: Iterable[str]) -> list[str]:

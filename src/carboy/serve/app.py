@@ -56,6 +56,12 @@ class Served(Struct, frozen=True, eq=False):
     prefix: str
     reflected: Reflected | None = None
     writable: bool = False
+    engine: Engine | None = None
+
+    def close(self) -> None:
+        """Give back the connections of a database's engine."""
+        if self.engine is not None:
+            self.engine.dispose()
 
 
 def load(target: Target) -> Served:
@@ -68,13 +74,17 @@ def load(target: Target) -> Served:
 
 def _load_database(target: Target) -> Served:
     engine = open_engine(target.text, writable=target.writable, connections=target.connections)
-    reflected = _reflect(engine, target)
     try:
+        reflected = _reflect(engine, target)
         app = reflected_app(engine, reflected, target.prefix)
         with app.app_context():
             schema = api_of(app).schema
     except (SchemaError, settings.SettingError) as error:
+        engine.dispose()
         raise TargetError(str(error)) from None
+    except TargetError:
+        engine.dispose()
+        raise
     is_file = engine.dialect.name == "sqlite"
     return Served(
         wsgi=app,
@@ -83,14 +93,13 @@ def _load_database(target: Target) -> Served:
         prefix=target.prefix.rstrip("/"),
         reflected=reflected,
         writable=target.writable,
+        engine=engine,
     )
 
 
 def _reflect(engine: Engine, target: Target) -> Reflected:
     try:
         reflected = reflect(engine, schema=target.schema, writable=target.writable)
-    except SchemaError as error:
-        raise TargetError(str(error)) from None
     except sa.exc.SQLAlchemyError as error:
         raise unreachable(engine, error) from None
     if not reflected.registrations:
@@ -148,7 +157,7 @@ def _find_application(text: str) -> Callable[..., Any]:
         found = _guarded(text, found)
     elif inspect.isfunction(found) and not inspect.signature(found).parameters:
         raise TargetError(f"{text} is a function that makes an application; write '{text}()'")
-    if not callable(found):
+    if not callable(found) or inspect.isclass(found):
         raise TargetError(f"{text} is no WSGI application, but a {type(found).__name__}")
     wsgi: Callable[..., Any] = found
     return wsgi

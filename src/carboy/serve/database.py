@@ -58,6 +58,8 @@ def database_url(target: str) -> URL:
             "that is no database URL; it looks like postgresql://user:password@host/database, "
             "with %-encoding where the password has special characters"
         ) from None
+    if url.get_backend_name() == "sqlite":
+        return url.set(drivername="sqlite")
     return url.set(drivername=_DEFAULT_DRIVERS.get(url.drivername, url.drivername))
 
 
@@ -118,6 +120,7 @@ def _postgresql(url: URL, writable: bool) -> URL:
 
 
 def _missing_driver(backend: str, error: ModuleNotFoundError) -> str:
-    extra = _EXTRAS.get(backend)
-    fix = f"pip install 'carboy[{extra}]'" if extra else f"pip install {error.name}"
-    return f"the driver {error.name!r} isn't installed; run: {fix}"
+    fix = f"pip install 'carboy[{_EXTRAS[backend]}]'" if backend in _EXTRAS else "install it"
+    hint = f" and leave the driver out of the URL: {backend}://..."
+    usual = error.name in ("psycopg", "pymysql")
+    return f"the driver {error.name!r} isn't installed; {fix}{'' if usual else hint}"

@@ -44,11 +44,6 @@ class ReadBuilder:
         """The SELECT of a whole plan."""
         return self._item(plan) if plan.shown is None else self._list(plan)
 
-    def row_object(self, node: Node) -> tuple[Expression, FromClause]:
-        """The JSON object of one row, and the alias that it is made from."""
-        source = self.expressions.alias(node.resource.source)
-        return self.dialect.body(self._object(node, source)), source
-
     def matching(self, plan: ReadPlan) -> sa.Select[Any]:
         """Every row that the root matches, whatever the page."""
         node = plan.root

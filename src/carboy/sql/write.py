@@ -53,7 +53,8 @@ def keyed_objects(
     """The JSON objects of the rows with these keys, each before its key, in any order."""
     resource = plan.root.resource
     builder = ReadBuilder(dialect)
-    body, source = builder.row_object(plan.root)
+    source = builder.expressions.alias(plan.root.resource.source)
+    body = dialect.body(builder.object(plan.root, source))
     columns = [own_column(source, f.column) for f in resource.key]
     return sa.select(body, *columns).select_from(source).where(_one_of(columns, keys))
 

@@ -8,7 +8,17 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import (
+    BIT,
+    CIDR,
+    INET,
+    JSONB,
+    MACADDR,
+    MACADDR8,
+    MONEY,
+    OID,
+    ranges,
+)
 from sqlalchemy.sql import FromClause
 
 from ...errors import InvalidQuery
@@ -18,6 +28,8 @@ from .base import Dialect, Expression
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+# Types without a JSON form of their own that have an order.
+_ORDERED = (BIT, CIDR, INET, MACADDR, MACADDR8, MONEY, OID, ranges.AbstractRange)
 _QUERIES = {
     "fts": "to_tsquery",
     "plfts": "plainto_tsquery",
@@ -140,7 +152,19 @@ class PostgreSQL(Dialect):
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """Some types have no order, or not even equality; their text has both."""
-        return sa.cast(value, sa.Text) if type_.kind is Kind.OTHER else value
+        if type_.kind is not Kind.OTHER:
+            return value
+        if isinstance(column_type, _ORDERED):
+            # Text to SQLAlchemy, which knows no operators for these; as it is to the database.
+            return sa.type_coerce(value, sa.Text)
+        return sa.cast(value, sa.Text)
+
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        if type_.kind is Kind.OTHER and not isinstance(column_type, _ORDERED):
+            return sa.cast(parameter, sa.Text)
+        return parameter
 
     def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         for index, step in enumerate(steps):

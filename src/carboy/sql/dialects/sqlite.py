@@ -272,7 +272,8 @@ class SQLite(Dialect):
     ) -> Expression:
         """Without a type a column holds numbers beside text, and a view's count is a number."""
         if type_.kind is not Kind.OTHER:
-            return self.comparable(type_, column_type, parameter)
+            # SQLAlchemy binds dates and times in the very spelling that comparable makes.
+            return parameter
         is_number = sa.func.typeof(value).in_([_constant("'integer'"), _constant("'real'")])
         return sa.case((is_number, sa.func.carboy_number(parameter)), else_=parameter)
 

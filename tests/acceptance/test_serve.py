@@ -1,0 +1,292 @@
+"""``carboy serve`` as people run it: real processes, real signals, real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+import sqlalchemy as sa
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "carboy.cli"]
+START_SECONDS = 30
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """An SQLite file with a table and a view."""
+    path = tmp_path / "shop.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT);"
+            "CREATE VIEW cheap AS SELECT * FROM item;"
+            "INSERT INTO item VALUES (1, 'cup');"
+        )
+    connection.close()
+    return path
+
+
+def environment() -> dict[str, str]:
+    """One in which this tree is what is imported."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+
+
+def carboy(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+class Server:
+    """A running ``carboy serve``: ``url`` is its root, ``said`` what it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said: list[str] = []
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        assert self._ready.wait(START_SECONDS), self.said
+        found = re.search(r"http://[^/\s]+", "".join(self.said))
+        assert found, self.said
+        self.url = found[0]
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line)
+            if "Ctrl-C" in line:
+                self._ready.set()
+        self._ready.set()
+
+    def get(self, path: str) -> str:
+        """The body of an answer."""
+        with urlopen(self.url + path, timeout=START_SECONDS) as answer:  # noqa: S310  http://
+            body: bytes = answer.read()
+        return body.decode()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(START_SECONDS)
+        self._reader.join(START_SECONDS)
+        return code
+
+
+@contextmanager
+def serving(*arguments: str, folder: Path | None = None) -> Iterator[Server]:
+    """A server on a free port, killed at the end if it still runs."""
+    with subprocess.Popen(
+        [*COMMAND, "serve", *arguments, "--port", "0"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield Server(process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(START_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_a_file_until_a_signal(database: Path, number: int) -> None:
+    """A file is served as it is, read-only, and each stopping signal ends with exit code 0."""
+    with serving(str(database)) as server:
+        assert json.loads(server.get("/api/item/1")) == {"id": 1, "name": "cup"}
+        # The root leads to the index.
+        index = json.loads(server.get("/"))["resources"]
+        assert index == [
+            {"name": "cheap", "url": "/api/cheap", "writable": False},
+            {"name": "item", "url": "/api/item", "writable": False},
+        ]
+        assert "1 table and 1 view, read-only" in "".join(server.said)
+        started = time.monotonic()
+        assert server.stop(number) == 0
+        assert time.monotonic() - started < 5
+    assert "Traceback" not in "".join(server.said)
+
+
+def test_several_workers_share_the_port(database: Path) -> None:
+    """With two workers every request is answered, and both processes end with the command."""
+    with serving(f"sqlite:///{database}", "--workers", "2") as server:
+        for _ in range(20):
+            assert json.loads(server.get("/api/item"))["data"] == [{"id": 1, "name": "cup"}]
+        assert server.stop() == 0
+
+
+def test_a_request_in_progress_is_answered_before_the_end(tmp_path: Path) -> None:
+    """SIGTERM during a slow request: the client gets its answer, and the exit code is 0."""
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom pathlib import Path\nfrom flask import Flask\n\n"
+        "def create_app():\n    app = Flask(__name__)\n\n"
+        "    @app.get('/slow')\n    def slow():\n        Path('begun').touch()\n"
+        "        time.sleep(1.5)\n        return 'done'\n\n    return app\n"
+    )
+    answers: list[str] = []
+    with serving("slow:create_app()", folder=tmp_path) as server:
+        client = threading.Thread(target=lambda: answers.append(server.get("/slow")))
+        client.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.stop() == 0
+        client.join(START_SECONDS)
+    assert answers == ["done"]
+
+
+def test_reload_serves_what_was_changed(tmp_path: Path) -> None:
+    """With --reload a changed module is served without a restart by hand."""
+    module = tmp_path / "hello.py"
+    source = (
+        "from flask import Flask\napp = Flask(__name__)\napp.add_url_rule('/', 'h', lambda: '{}')"
+    )
+    module.write_text(source.format("one"))
+    with serving("hello:app", "--reload", folder=tmp_path) as server:
+        assert server.get("/") == "one"
+        answer, deadline = "one", time.monotonic() + START_SECONDS
+        # The length changes, for Python tells compiled files by second and length.
+        module.write_text(source.format("second"))
+        while answer != "second" and time.monotonic() < deadline:
+            time.sleep(0.1)
+            try:
+                answer = server.get("/")
+            except OSError:
+                continue
+        assert answer == "second"
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("sqlite:////no/such.sqlite", "there is no file /no/such.sqlite"),
+        ("missing.db", "there is no file missing.db"),
+        ("sqlite://", "in memory is empty"),
+        ("postgresql://me:s3cret@127.0.0.1:1/db", "Connection refused"),
+        ("postgres://me:s3cret@127.0.0.1:1/db", "can't be reached"),
+        ("postgresql+pg8000://me:s3cret@h/db", "pip install 'carboy[postgresql]'"),
+        ("oracle://me:s3cret@h/db", "it speaks"),
+        ("postgresql://me:s3c@ret:x@h:port/db", "is no database URL"),
+        ("nosuchmodule:app", "No module named 'nosuchmodule'"),
+        ("broken:app", "broken failed: ZeroDivisionError"),
+        ("fine:nothing", "'fine' has no 'nothing'"),
+        ("fine:make", "write 'fine:make()'"),
+        ("fine:number", "is no WSGI application"),
+        ("whatever", "is neither a database URL"),
+        ("text.db", "is not a database"),
+        ("empty.db", "has no tables or views"),
+    ],
+)
+def test_what_cant_be_served_is_one_line_and_exit_code_2(
+    tmp_path: Path, target: str, message: str
+) -> None:
+    """Each fault is one line on stderr that says what is wrong, without a password."""
+    (tmp_path / "broken.py").write_text("app = 1 / 0\n")
+    (tmp_path / "fine.py").write_text("number = 1\n\ndef make():\n    return None\n")
+    (tmp_path / "text.db").write_text("some text that is long enough to be no database " * 20)
+    (tmp_path / "empty.db").touch()
+    ended = carboy("serve", target, "--port", "0", folder=tmp_path)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "s3c" not in ended.stderr + ended.stdout
+
+
+def test_a_taken_port_is_refused(database: Path) -> None:
+    """A port that another process listens on is named, even where it could be shared."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = carboy("serve", str(database), "--port", str(port))
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"carboy: can't listen on 127.0.0.1:{port}: address already in use; see --port\n"
+    )
+
+
+def test_options_of_databases_are_refused_for_applications(tmp_path: Path) -> None:
+    """--writable says nothing to an application, and --reload nothing to a database."""
+    assert "are for databases" in carboy("serve", "some:app", "--writable").stderr
+    assert "is for MODULE:APP" in carboy("serve", f"{tmp_path}/x.db", "--reload").stderr
+
+
+def test_another_address_than_loopback_is_warned_of(database: Path) -> None:
+    """Whoever opens the API to the network reads that nobody is asked for a password."""
+    with serving(str(database), "--host", "0.0.0.0") as server:  # noqa: S104  this is the case
+        assert json.loads(server.get("/api/item/1"))["id"] == 1
+        assert "Warning: whoever can reach 0.0.0.0" in "".join(server.said)
+
+
+def test_passwords_are_never_printed(postgresql_url: str, tmp_path: Path) -> None:
+    """What is printed about a PostgreSQL database leaves the password out, start to end."""
+    url = sa.make_url(postgresql_url)
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    engine = sa.create_engine(postgresql_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS served (id int PRIMARY KEY)")
+    try:
+        with serving(plain, "--workers", "2", folder=tmp_path) as server:
+            assert json.loads(server.get("/api/served"))["data"] == []
+            assert server.stop() == 0
+        assert url.password
+        assert url.password not in "".join(server.said)
+        assert ":***@" in "".join(server.said)
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE served")
+        engine.dispose()
+
+
+def test_routes_and_schema_say_what_is_exposed(database: Path) -> None:
+    """Both commands print a table for people, and the same as JSON for programs."""
+    lines = carboy("routes", str(database)).stdout.splitlines()
+    assert "GET HEAD OPTIONS  /api/item/<id>" in lines
+    writable = json.loads(carboy("routes", str(database), "--writable", "--json").stdout)
+    assert {
+        "path": "/api/item",
+        "methods": ["GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE"],
+        "resource": "item",
+    } in writable["routes"]
+    described = json.loads(carboy("schema", str(database), "--json").stdout)["resources"]
+    item = next(resource for resource in described if resource["name"] == "item")
+    assert item["key"] == ["id"]
+    assert item["fields"][1] == {
+        "name": "name",
+        "type": "text",
+        "nullable": True,
+        "readable": True,
+        "writable": False,
+        "key": False,
+    }
+    table = carboy("schema", str(database)).stdout
+    assert "/api/item  read-only" in table
+    assert "\x1b[" not in table

@@ -1,0 +1,164 @@
+"""Carboy beside Flask-SQLAlchemy, Flask-SQLAlchemy-Lite, and an Engine with declarative models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flask_sqlalchemy
+import flask_sqlalchemy_lite
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from carboy import Carboy
+from carboy.schema import SchemaError
+
+
+class Base(DeclarativeBase):
+    """The models of an application that has its own engine."""
+
+
+class Pot(Base):
+    """A model with a column that not everybody may read."""
+
+    __tablename__ = "pots"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    secret: Mapped[str | None]
+
+
+@contextmanager
+def flask_sqlalchemy_app(url: str) -> Iterator[Flask]:
+    """Models that derive from ``db.Model``."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    db = flask_sqlalchemy.SQLAlchemy(app)
+
+    class Cup(db.Model):  # type: ignore[name-defined,misc]
+        __tablename__ = "pots"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+
+    Carboy(app, db).resource(Cup)
+    with app.app_context():
+        db.create_all()
+        db.session.add(Cup(id=1, name="cup"))
+        db.session.commit()
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+@contextmanager
+def flask_sqlalchemy_lite_app(url: str) -> Iterator[Flask]:
+    """Declarative models, and sessions from the extension."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_ENGINES"] = {"default": url}
+    db = flask_sqlalchemy_lite.SQLAlchemy(app)
+    Carboy(app, db).resource(Pot, readable=("id", "name"))
+    with app.app_context():
+        Base.metadata.create_all(db.engine)
+        db.session.add(Pot(id=1, name="cup"))
+        db.session.commit()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@contextmanager
+def engine_app(url: str) -> Iterator[Flask]:
+    """Nothing but SQLAlchemy."""
+    app = Flask(__name__)
+    engine = _filled(url)
+    Carboy(app, engine).resource(Pot, readable=("id", "name"))
+    yield app
+    engine.dispose()
+
+
+def _filled(url: str) -> sa.Engine:
+    engine = sa.create_engine(url)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Pot(id=1, name="cup"))
+        session.commit()
+    return engine
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """An engine whose database has one pot."""
+    engine = _filled(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("make", [flask_sqlalchemy_app, flask_sqlalchemy_lite_app, engine_app])
+def test_every_host_answers_the_same(database_url: str, make: Callable[..., Any]) -> None:
+    """An application, a resource, a GET: the same JSON whoever owns the engine."""
+    with make(database_url) as app:
+        client = app.test_client()
+        assert client.get("/api/pots/1").get_json() == {"id": 1, "name": "cup"}
+        assert client.get("/api/pots").get_json()["data"] == [{"id": 1, "name": "cup"}]
+
+
+def test_one_api_serves_two_applications(engine: sa.Engine) -> None:
+    """Made without an application, it's given to each by init_app, with that one's settings."""
+    api = Carboy()
+    api.resource(Pot, hidden=("secret",))
+    first, second = Flask("first"), Flask("second")
+    second.config["CARBOY_PREFIX"] = "/v2"
+    api.init_app(first, engine)
+    api.init_app(second, engine)
+    assert first.test_client().get("/api/pots/1").get_json() == {"id": 1, "name": "cup"}
+    assert second.test_client().get("/v2/pots/1").get_json() == {"id": 1, "name": "cup"}
+    assert second.test_client().get("/api/pots/1").status_code == 404
+
+
+def test_resources_can_follow_init_app(engine: sa.Engine) -> None:
+    """The order of init_app and resource doesn't matter before the first request."""
+    app = Flask(__name__)
+    api = Carboy(app, engine)
+    api.resource(Pot, name="vessels", hidden=("secret",))
+    client = app.test_client()
+    assert client.get("/api/vessels/1").get_json() == {"id": 1, "name": "cup"}
+    assert client.get("/api/pots/1").status_code == 404
+
+
+@pytest.mark.parametrize(("prefix", "path"), [("/api", "/api"), ("/v1/", "/v1/"), ("/", "/")])
+def test_the_prefix_answers_the_index(engine: sa.Engine, prefix: str, path: str) -> None:
+    """The root of the API lists its resources, with URLs that work."""
+    app = Flask(__name__)
+    app.config["CARBOY_PREFIX"] = prefix
+    api = Carboy(app, engine)
+    api.resource(Pot)
+    api.resource(Pot, name="shown", read_only=True)
+    client = app.test_client()
+    entries = client.get(path).get_json()["resources"]
+    assert [(e["name"], e["writable"]) for e in entries] == [("pots", True), ("shown", False)]
+    assert all(client.get(entry["url"]).status_code == 200 for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"readable": ("id", "nmae")}, "resource 'pots': readable='nmae' is no column; it has id"),
+        ({"writable": ("nope",)}, "resource 'pots': writable='nope' is no column"),
+        ({"hidden": ("nope",)}, "resource 'pots': hidden='nope' is no column"),
+        ({"search": ("nope",)}, "resource 'pots': search='nope' is no column"),
+        ({"name": "a/b"}, "'a/b' can't stand in a URL"),
+    ],
+)
+def test_wrong_options_name_the_resource_and_the_fix(options: dict[str, Any], message: str) -> None:
+    """A mistake shows when the resource is declared, not at the first request."""
+    with pytest.raises(SchemaError, match=message):
+        Carboy().resource(Pot, **options)
+
+
+def test_a_database_is_asked_for() -> None:
+    """Without db, init_app says how to give it."""
+    with pytest.raises(SchemaError, match="Carboy needs the database"):
+        Carboy().init_app(Flask(__name__))
