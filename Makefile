@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := $(wildcard src tests tools examples benchmarks)
+CODE := $(wildcard src tests tools examples benchmarks docs)
 
 export PORT ?= 8000
 export EXAMPLE ?= blog

@@ -34,12 +34,12 @@ TIMEOUT = 60
 
 
 class ServerMissing(Exception):
-    """The server's programs aren't on this machine; the message says what to install."""
+    """The programs aren't on this machine; the message says what to install."""
 
 
 @dataclass(frozen=True)
-class Server:
-    """A kind of server: how its programs are found or installed, and how one is run."""
+class Programs:
+    """Programs of this machine, and how they are found or installed."""
 
     title: str
     programs: tuple[str, ...]
@@ -49,6 +49,12 @@ class Server:
     debian: str
     fedora: str
     macos: str
+
+
+@dataclass(frozen=True)
+class Server(Programs):
+    """A kind of server, and how one is run."""
+
     run: Callable[[Path, bool], AbstractContextManager[str]]
     """Runs a server, given its programs' folder and whether it is durable; yields its URL."""
 
@@ -65,35 +71,35 @@ def postgresql(*, durable: bool = False) -> AbstractContextManager[str]:
 # --- finding the programs ---
 
 
-def search_path(server: Server) -> list[Path]:
-    """The folders that may hold the server's programs, the likeliest first."""
+def search_path(wanted: Programs) -> list[Path]:
+    """The folders that may hold the programs, the likeliest first."""
     found = [Path(folder) for folder in os.get_exec_path()]
-    for pattern in server.folders:
+    for pattern in wanted.folders:
         found += sorted(Path("/").glob(pattern.lstrip("/")), key=_version, reverse=True)
     return found
 
 
-def find(server: Server, folders: Sequence[Path]) -> Path:
-    """The first of the folders that holds all the server's programs."""
+def find(wanted: Programs, folders: Sequence[Path]) -> Path:
+    """The first of the folders that holds all the programs."""
     for folder in folders:
-        if all(os.access(folder / program, os.X_OK) for program in server.programs):
+        if all(os.access(folder / program, os.X_OK) for program in wanted.programs):
             return folder
     raise ServerMissing(
-        f"{server.title} is needed and was not found. Install it:"
-        f"\n  Debian, Ubuntu: apt-get install {server.debian}"
-        f"\n  Fedora:         dnf install {server.fedora}"
-        f"\n  macOS:          brew install {server.macos}"
+        f"{wanted.title} is needed and was not found. Install it:"
+        f"\n  Debian, Ubuntu: apt-get install {wanted.debian}"
+        f"\n  Fedora:         dnf install {wanted.fedora}"
+        f"\n  macOS:          brew install {wanted.macos}"
     )
 
 
-def find_or_install(server: Server) -> Path:
-    """As ``find`` on the usual folders, after installing the server with apt where that is free."""
+def find_or_install(wanted: Programs) -> Path:
+    """As ``find`` on the usual folders, after installing them with apt where that is free."""
     try:
-        return find(server, search_path(server))
+        return find(wanted, search_path(wanted))
     except ServerMissing:
-        if not _apt_install(server.debian):
+        if not _apt_install(wanted.debian):
             raise
-    return find(server, search_path(server))
+    return find(wanted, search_path(wanted))
 
 
 def _version(folder: Path) -> list[int]:

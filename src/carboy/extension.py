@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import flask
@@ -18,10 +18,10 @@ from werkzeug.exceptions import HTTPException
 
 from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
 from .execute import Database
-from .pipeline import Api, answer, read_view
+from .pipeline import Api, answer, index, read_view
 from .plan import plan_view
 from .request import parse
-from .respond import Response, respond_error
+from .respond import Response, respond_error, respond_options
 from .schema import (
     Registration,
     Schema,
@@ -41,6 +41,7 @@ logger = logging.getLogger("carboy")
 class State(Struct, eq=False):
     """One application's part: its settings, its database, and the API once it is built."""
 
+    carboy: Carboy
     settings: Settings
     source: Any
     lock: Any
@@ -65,9 +66,20 @@ class Carboy:
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
-        app.extensions[_KEY] = State(settings=settings, source=source, lock=threading.Lock())
+        app.extensions[_KEY] = State(
+            carboy=self, settings=settings, source=source, lock=threading.Lock()
+        )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
+        for rule in {prefix or "/", f"{prefix}/"}:
+            app.add_url_rule(
+                rule,
+                "carboy_index",
+                self._index_view,
+                methods=["GET", "OPTIONS"],
+                provide_automatic_options=False,
+                strict_slashes=True,
+            )
         for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<path:key>"):
             app.add_url_rule(
                 rule, "carboy", self._view, methods=_METHODS, provide_automatic_options=False
@@ -92,7 +104,7 @@ class Carboy:
     ) -> None:
         """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
         subject = subject_of(model)
-        self._registrations.append(
+        self.register(
             Registration(
                 subject=subject,
                 name=name or default_name(subject),
@@ -137,6 +149,10 @@ class Carboy:
         )
         return _to_flask(read_view(api, planned, envelope, session, status))
 
+    def register(self, *registrations: Registration) -> None:
+        """Expose what ``carboy.schema.reflect`` found."""
+        self._registrations += registrations
+
     @property
     def schema(self) -> Schema:
         """What is exposed, in the current application."""
@@ -163,10 +179,25 @@ class Carboy:
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
         return _to_flask(self._answer(resource, key))
 
+    def _index_view(self) -> flask.Response:
+        return _to_flask(self._guarded(self._index))
+
+    def _index(self) -> Response:
+        if flask.request.method == "OPTIONS":
+            return respond_options(("GET", "HEAD", "OPTIONS"))
+        api = self._api()
+        return index(api, flask.request.script_root + api.settings.prefix.rstrip("/"))
+
     def _answer(self, resource: str, key: str | None) -> Response:
-        try:
+        def respond() -> Response:
             api = self._api()
             return answer(api, self._parsed(api.settings, resource, key))
+
+        return self._guarded(respond)
+
+    def _guarded(self, respond: Callable[[], Response]) -> Response:
+        try:
+            return respond()
         except ApiError as error:
             if not isinstance(error, InternalError):
                 return respond_error(error)
@@ -193,6 +224,11 @@ class Carboy:
             _body(settings),
             path=request.script_root + request.path,
         )
+
+
+def api_of(app: flask.Flask) -> Carboy:
+    """The Carboy that an application was given to."""
+    return cast(State, app.extensions[_KEY]).carboy
 
 
 def _to_flask(response: Response) -> flask.Response:

@@ -15,7 +15,14 @@ from .errors import MethodNotAllowed, NotFound
 from .execute import Database, execute_read, execute_view
 from .plan import Context, PlannedView, plan_item, plan_list
 from .request import Request, split_key
-from .respond import Response, respond_item, respond_list, respond_options, respond_view
+from .respond import (
+    Response,
+    respond_index,
+    respond_item,
+    respond_list,
+    respond_options,
+    respond_view,
+)
 from .schema import Resource, Schema
 from .settings import Settings
 
@@ -39,6 +46,12 @@ def answer(api: Api, request: Request) -> Response:
             return respond_options(allowed_methods(resource, request.key is not None))
         case _:
             raise MethodNotAllowed(f"{request.method} isn't available yet")
+
+
+def index(api: Api, prefix: str) -> Response:
+    """What the API holds: its resources, each with its URL under ``prefix``."""
+    resources = api.schema.exposed()
+    return respond_index(prefix, [(r.name, len(allowed_methods(r, False)) > 3) for r in resources])
 
 
 def read(api: Api, resource: Resource, request: Request) -> Response:

@@ -205,3 +205,12 @@ def _view_parts(planned: PlannedView, result: ReadResult) -> dict[Part, bytes]:
 def respond_options(allowed: Sequence[str]) -> Response:
     """What OPTIONS answers."""
     return Response(204, (("Allow", ", ".join(allowed)),), b"")
+
+
+def respond_index(prefix: str, resources: Sequence[tuple[str, bool]]) -> Response:
+    """The names of the resources, their URLs, and whether they take writes."""
+    entries = [
+        {"name": name, "url": f"{prefix}/{quote(name, safe='')}", "writable": writable}
+        for name, writable in resources
+    ]
+    return Response(200, (JSON,), msgspec.json.encode({"resources": entries}))

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import ManagesConnection, PoolProxiedConnection, StaticPool
 
-from ..plan.nodes import ReadPlan
+from ..errors import BadRequest
+from ..plan.nodes import ReadPlan, searches
 from ..sql import Statement, compile_read, dialect_for
 from .errors import api_error
 
@@ -28,6 +29,7 @@ class Database:
         self._size = statements
         self._statements: OrderedDict[object, Statement] = OrderedDict()
         self._lock = threading.Lock()
+        self._inspected = False
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"
 
@@ -47,12 +49,31 @@ class Database:
 
     def read_statement(self, plan: ReadPlan) -> Statement:
         """The statement of a read plan."""
-        dialect = self.engine.dialect
-        return self.statement(plan, lambda: compile_read(plan, self.dialect, dialect))
+        return self.statement(plan, lambda: self._compiled(plan))
+
+    def _compiled(self, plan: ReadPlan) -> Statement:
+        if self.dialect.inspects and not self._inspected and searches(plan):
+            self._inspect()
+        return compile_read(plan, self.dialect, self.engine.dialect)
+
+    def _inspect(self) -> None:
+        """Prepare a connection before the first search is compiled, so that indexes are known."""
+        try:
+            connection = self.engine.raw_connection()
+            try:
+                self.dialect.prepare(connection.driver_connection)
+            finally:
+                connection.close()
+        except (sa.exc.SQLAlchemyError, self._driver_error()) as error:
+            raise api_error(error, self.engine) from error
+        self._inspected = True
 
     def fetch(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any] | None:
         """The one row of a statement; a connection that has gone stale is replaced once."""
-        parameters = statement.bind(values)
+        try:
+            parameters = statement.bind(values)
+        except (ValueError, OverflowError) as error:
+            raise BadRequest("a value in the request can't be stored in its column") from error
         try:
             return self._fetch(statement.sql, parameters, retry=True)
         except (sa.exc.SQLAlchemyError, self._driver_error()) as error:

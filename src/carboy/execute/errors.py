@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from ..errors import ApiError, BadRequest, Forbidden, InternalError, Unavailable
+from ..errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    InternalError,
+    InvalidQuery,
+    LimitExceeded,
+    Unavailable,
+)
 
+_SQLITE_LIMITS = ("too many", "too large", "too big", "stack overflow", "pattern too complex")
 RETRY_AFTER = ("Retry-After", "1")
 
 
@@ -18,6 +29,13 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
     state = str(getattr(original, "sqlstate", None) or "")
     if state.startswith("22") or _is_bad_value(original, engine):
         return BadRequest("a value in the request is out of what the database can hold")
+    if state == "42704":
+        # Every other name in a statement is of the schema.
+        return _unknown_config(original)
+    if state.startswith("54") or (
+        engine.dialect.name == "sqlite" and any(part in str(original) for part in _SQLITE_LIMITS)
+    ):
+        return LimitExceeded("the request asks for more than one statement of this database can do")
     if state == "42501":
         return Forbidden("the database user may not do this")
     if state.startswith(("40", "55", "57", "53")) or "locked" in str(original):
@@ -27,6 +45,14 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
     if _is_down(original, engine):
         return Unavailable("the database can't be reached; try again", headers=[RETRY_AFTER])
     return InternalError("the database refused a statement")
+
+
+def _unknown_config(error: object) -> ApiError:
+    """The configuration that ``fts(config)`` names is quoted in the message, in any language."""
+    diagnosis = getattr(error, "diag", None)
+    found = re.search(r"[\"'«„“](\w[\w.]*)", getattr(diagnosis, "message_primary", None) or "")
+    name = f" {found[1]!r}" if found else " of that name"
+    return InvalidQuery(f"the database has no text search configuration{name}")
 
 
 def _is_bad_value(error: object, engine: Engine) -> bool:

@@ -26,6 +26,7 @@ from .nodes import (
     Slot,
     Some,
 )
+from .text_query import parse_text_query, write_text_query
 
 _UNORDERED = (Kind.JSON, Kind.ARRAY, Kind.BYTES, Kind.OTHER)
 _COMPARISONS = ("eq", "neq", "gt", "gte", "lt", "lte", "isdistinct")
@@ -77,11 +78,12 @@ def _single(
         return _is(value, text, parameter)
     if op in ("like", "ilike"):
         _textual(value, op, parameter)
-        return Compare(op, value, context.slot(text.replace("*", "%"), Kind.TEXT))
+        return Compare(op, value, context.slot(_pattern(op, text, parameter), Kind.TEXT))
     if op in _FULL_TEXT:
         _textual(value, op, parameter)
         config = condition.config or context.settings.search_config
-        return FullText(op, value, context.slot(text, Kind.TEXT), config)
+        query = _text_query(text, parameter) if op == "fts" else text
+        return FullText(op, value, context.slot(query, Kind.TEXT), config)
     if op in ("cs", "cd", "ov"):
         return Contains(op, value, _container_slot(context, value, op, text, parameter))
     assert op in _COMPARISONS
@@ -140,6 +142,22 @@ def _textual(value: FieldValue, op: str, parameter: str) -> None:
         )
 
 
+def _pattern(op: str, text: str, parameter: str) -> str:
+    """A LIKE pattern; PostgreSQL refuses one that ends in the middle of an escape."""
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        raise InvalidQuery.at(parameter, f"{parameter}: {op} can't end with a single backslash")
+    return text.replace("*", "%")
+
+
+def _text_query(text: str, parameter: str) -> str:
+    if not text.strip():
+        return ""
+    try:
+        return write_text_query(parse_text_query(text))
+    except ValueError as fault:
+        raise InvalidQuery.at(parameter, f"{parameter}: fts: {fault}") from None
+
+
 def _container_slot(
     context: Context, value: FieldValue, op: str, text: str, parameter: str
 ) -> Slot:
@@ -149,6 +167,7 @@ def _container_slot(
             decoded = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             raise InvalidQuery.at(parameter, f"{parameter}: {op} takes JSON here") from None
+        _require_plain(context, decoded, parameter)
         if op == "ov" and not isinstance(decoded, list):
             raise InvalidQuery.at(parameter, f"{parameter}: ov takes a JSON array")
         return context.slot(msgspec.json.encode(decoded).decode(), Kind.JSON)
@@ -159,6 +178,27 @@ def _container_slot(
     raise InvalidQuery.at(
         parameter,
         f"{parameter}: {op} needs a JSON or array field; {value.field.name!r} is {kind.value}",
+    )
+
+
+def _require_plain(context: Context, document: object, parameter: str) -> None:
+    """Refuse what the databases' own JSON parsers refuse: NUL, and very deep nesting."""
+    limit = context.settings.max_json_depth
+    level = [document]
+    for _ in range(limit + 1):
+        following: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                following += [*value.keys(), *value.values()]
+            elif isinstance(value, list):
+                following += value
+            elif isinstance(value, str) and "\0" in value:
+                raise InvalidQuery.at(parameter, f"{parameter}: the NUL character is not allowed")
+        if not following:
+            return
+        level = following
+    raise InvalidQuery.at(
+        parameter, f"{parameter}: JSON deeper than {limit} (CARBOY_MAX_JSON_DEPTH)"
     )
 
 

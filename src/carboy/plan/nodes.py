@@ -219,10 +219,11 @@ class Node(Struct, frozen=True):
 class ReadPlan(Struct, frozen=True):
     """A whole read.
 
-    Item plans (no ``shown``) answer one row and its version, or none. List plans fetch one row
-    more than the ``shown`` ones, to know whether more follow, and with ``cursor`` answer the
-    order's values in the last row shown. ``after`` limits the rows, but not the count of all that
-    match, which ``counted`` asks for; an estimate counts exactly up to ``estimate_above``.
+    Item plans (no ``shown``) answer one row and its version, or none. List plans show the rows up
+    to number ``shown``, and fetch one more to know whether more follow; with ``cursor`` they
+    answer the order's values in the last row shown. ``after`` limits the rows, but not the count
+    of all that match, which ``counted`` asks for; an estimate counts exactly up to
+    ``estimate_above``.
     """
 
     root: Node
@@ -231,3 +232,10 @@ class ReadPlan(Struct, frozen=True):
     cursor: bool = False
     counted: Literal["exact", "planned", "estimated"] | None = None
     estimate_above: int = 0
+
+
+def searches(plan: ReadPlan) -> bool:
+    """Whether the plan has a ``q=``."""
+    where = plan.root.where
+    parts = where.parts if isinstance(where, Every) else (where,)
+    return any(isinstance(part, Search) for part in parts)

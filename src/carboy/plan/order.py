@@ -99,8 +99,8 @@ def _slot(context: Context, sort: Sort, raw: object) -> Slot | None:
         return None
     try:
         # Text straight from the database is not held to the limits of what may be written.
-        if isinstance(raw, str):
-            converted = from_text(value.type, raw)
+        if isinstance(raw, str) or value.type.kind is Kind.OTHER:
+            converted = from_text(value.type, str(raw))
         else:
             converted = from_json(value.type, raw)
     except ValueError:

@@ -96,12 +96,18 @@ class Parameters:
 
     def require_none_left(self) -> None:
         """Refuse parameters for an embed that select doesn't have."""
-        for left in (self._filters, self._orders, self._limits, self._offsets):
-            for path in left:
-                name = ".".join(path)
-                raise InvalidQuery.at(
-                    name, f"{name}: select has no embed {name!r}; add {path[-1]}(...) to it"
-                )
+        left = [(path, scoped[0].parameter) for path, scoped in self._filters.items()]
+        for word, found in (
+            ("order", self._orders),
+            ("limit", self._limits),
+            ("offset", self._offsets),
+        ):
+            left += [(path, ".".join((*path, word))) for path in found]
+        for path, parameter in left:
+            raise InvalidQuery.at(
+                parameter,
+                f"{parameter}: select has no embed {'.'.join(path)!r}; add {path[-1]}(...) to it",
+            )
 
 
 def plan_list(
@@ -114,6 +120,7 @@ def plan_list(
 ) -> PlannedRead:
     """The plan of a collection's GET."""
     settings = context.settings
+    _refuse_on_conflict(query)
     window = list_window(context, resource, query)
     parameters = Parameters(query)
     ordered = () in dict(query.orders)
@@ -146,7 +153,7 @@ def plan_list(
             limit=context.slot(window.limit + 1, Kind.INTEGER),
             offset=context.slot(window.offset, Kind.INTEGER) if window.offset else None,
         ),
-        shown=context.slot(window.limit, Kind.INTEGER),
+        shown=context.slot(window.offset + window.limit, Kind.INTEGER),
         after=after,
         cursor=scope is not None and not by_offset,
         counted=count,
@@ -170,6 +177,7 @@ def plan_item(
     ):
         if given is not None:
             raise InvalidQuery.at(name, f"{name}: an item takes no {name}")
+    _refuse_on_conflict(query)
     parameters = Parameters(query)
     node = plan_node(context, resource, query.select, parameters, ())
     parameters.require_none_left()
@@ -177,6 +185,11 @@ def plan_item(
         raise InvalidQuery.at("select", "select: an item takes no aggregates; ask the collection")
     where = _all([key_predicate(context, resource, key), node.where])
     return PlannedRead(ReadPlan(replace(node, where=where, order=())), tuple(context.values))
+
+
+def _refuse_on_conflict(query: Query) -> None:
+    if query.on_conflict:
+        raise InvalidQuery.at("on_conflict", "on_conflict: only writes take it")
 
 
 def key_predicate(context: Context, resource: Resource, key: Sequence[str]) -> Predicate:

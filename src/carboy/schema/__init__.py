@@ -2,6 +2,7 @@
 
 from .build import Registration, SchemaError, build_schema, default_name, subject_of
 from .model import Field, Relation, Resource, Schema, Validate
+from .reflect import Reflected, reflect
 from .types import FieldType, Kind, field_type
 from .values import from_json, from_text
 
@@ -9,6 +10,7 @@ __all__ = [
     "Field",
     "FieldType",
     "Kind",
+    "Reflected",
     "Registration",
     "Relation",
     "Resource",
@@ -20,5 +22,6 @@ __all__ = [
     "field_type",
     "from_json",
     "from_text",
+    "reflect",
     "subject_of",
 ]

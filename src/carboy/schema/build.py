@@ -8,12 +8,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Column, FromClause, Table
 from sqlalchemy.orm import Mapper, class_mapper
 
 from .model import Field, Relation, Resource, Schema, Validate
 from .relations import foreign_key_relations, mapped_relations
-from .types import field_type
+from .types import Kind, field_type
+
+_MOMENTS = (Kind.DATETIME, Kind.DATE, Kind.TIME)
 
 
 class SchemaError(ValueError):
@@ -21,7 +24,11 @@ class SchemaError(ValueError):
 
 
 class Registration(Struct, frozen=True, eq=False):
-    """What ``Carboy.resource`` was given, checked as far as one class alone allows."""
+    """What ``Carboy.resource`` was given, checked as far as one class alone allows.
+
+    The last two are for SQLite's tables that others made: integers have 64 bits there, and
+    dates and times several spellings.
+    """
 
     subject: Mapper[Any] | FromClause
     name: str
@@ -37,6 +44,7 @@ class Registration(Struct, frozen=True, eq=False):
     require_match: bool = False
     validate: Validate | None = None
     wide_integers: bool = False
+    mixed_spellings: bool = False
 
     def __post_init__(self) -> None:
         known = set(_columns(self.subject))
@@ -138,12 +146,15 @@ def _field(name: str, column: Column[Any], r: Registration) -> Field:
     made = generated or (column.primary_key and has_default)
     readable = name in r.readable if r.readable is not None else True
     writable = name in r.writable if r.writable is not None else not made
+    type_ = field_type(
+        column.type, wide=r.wide_integers, as_string=column.info.get("json") == "string"
+    )
+    if r.mixed_spellings:
+        type_ = replace(type_, mixed_spellings=type_.kind in _MOMENTS)
     return Field(
         name=name,
         column=column,
-        type=field_type(
-            column.type, wide=r.wide_integers, as_string=column.info.get("json") == "string"
-        ),
+        type=type_,
         nullable=bool(column.nullable),
         has_default=has_default,
         generated=generated,

@@ -75,9 +75,9 @@ def _constraints(source: object) -> list[ForeignKeyConstraint]:
 
 
 def _resolves(constraint: ForeignKeyConstraint) -> bool:
-    """Whether the referred table is known: a reflected part of a database may lack it."""
+    """Whether what it refers to is known: a reflected part of a database may lack it."""
     try:
-        return constraint.referred_table is not None
+        return all(element.column is not None for element in constraint.elements)
     except sa.exc.NoReferenceError:
         return False
 
@@ -90,7 +90,7 @@ def _hints(constraint: ForeignKeyConstraint, *more: str) -> tuple[str, ...]:
     names = [element.parent.name for element in constraint.elements]
     if isinstance(constraint.name, str):
         names.append(constraint.name)
-    return (*names, *more)
+    return tuple(dict.fromkeys((*names, *more)))
 
 
 def _stem(column: str) -> str:
@@ -106,8 +106,10 @@ def _to_one(
 ) -> Iterator[Relation]:
     pairs = _pairs(constraint)
     names = {target.name} if not self_reference else set()
+    # Of several columns the last tells most: (tenant_id, author_id) points at an author.
+    names.add(_stem(pairs[-1][0].name))
     if len(pairs) == 1:
-        names |= {_stem(pairs[0][0].name), pairs[0][0].name}
+        names.add(pairs[0][0].name)
     for name in sorted(names):
         yield Relation(
             name=name,
@@ -135,20 +137,29 @@ def _to_many(constraint: ForeignKeyConstraint, target: Resource) -> Relation:
 def _unique(table: object, columns: set[Column[object]]) -> bool:
     """Whether at most one row can have the same values: then the way back is to one, too."""
     assert isinstance(table, Table)
+    return any(key <= columns for key in _keys(table))
+
+
+def _are_key(one: ForeignKeyConstraint, two: ForeignKeyConstraint) -> bool:
+    """Whether no pair can come twice, be it by the primary key or a unique constraint."""
+    columns = {*one.columns, *two.columns}
+    return columns in _keys(one.table)
+
+
+def _keys(table: Table) -> list[set[Column[object]]]:
+    """The sets of columns that are unique together."""
     uniques = [set(c.columns) for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
     uniques += [set(i.columns) for i in table.indexes if i.unique]
     uniques += [{c} for c in table.columns if c.unique]
-    return any(u and u <= columns for u in [*uniques, set(table.primary_key.columns)])
+    return [columns for columns in [*uniques, set(table.primary_key.columns)] if columns]
 
 
 def _link_tables(table: Table) -> Iterator[Table]:
-    """Tables whose key is made of foreign keys, one of them to ``table``."""
+    """Tables of pairs: two foreign keys, one of them to ``table``, that together are unique."""
     for other in table.metadata.tables.values():
         constraints = _constraints(other)
-        key = set(other.primary_key.columns)
         for one, two in combinations(constraints, 2):
-            columns = {*one.columns, *two.columns}
-            if key and key == columns and table in (one.referred_table, two.referred_table):
+            if table in (one.referred_table, two.referred_table) and _are_key(one, two):
                 yield other
                 break
 
@@ -157,7 +168,7 @@ def _through(link: Table, table: Table, targets: list[Resource]) -> Iterator[Rel
     for near, far in permutations(_constraints(link), 2):
         if near.referred_table is not table or not set(near.columns).isdisjoint(far.columns):
             continue
-        if {*near.columns, *far.columns} != set(link.primary_key.columns):
+        if not _are_key(near, far):
             continue
         for target in (t for t in targets if t.source is far.referred_table):
             yield Relation(

@@ -37,7 +37,8 @@ class FieldType(Struct, frozen=True):
     ``minimum``/``maximum`` bound integers, ``length`` counts characters or bytes, ``choices``
     pairs what the database stores with what JSON shows, ``item`` is the type of an array's
     elements. ``aware`` datetimes have a time zone in the database. ``as_string`` shows 64-bit
-    integers as strings, for clients whose numbers are doubles.
+    integers as strings, for clients whose numbers are doubles. ``mixed_spellings`` says that
+    dates and times may be written in any way of ISO 8601, as SQLite's own tools do.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class FieldType(Struct, frozen=True):
     item: FieldType | None = None
     aware: bool = False
     as_string: bool = False
+    mixed_spellings: bool = False
 
 
 _INT16, _INT32, _INT64 = 2**15, 2**31, 2**63
@@ -57,8 +59,13 @@ _INT16, _INT32, _INT64 = 2**15, 2**31, 2**63
 
 def field_type(type_: TypeEngine[Any], *, wide: bool = False, as_string: bool = False) -> FieldType:
     """The ``FieldType`` of a column type; ``wide`` where plain integers have 64 bits (SQLite)."""
+    # Interval is a decorated DateTime where the database has no type of its own for it.
+    if isinstance(type_, sa.Interval):
+        return FieldType(Kind.INTERVAL)
     if isinstance(type_, TypeDecorator):
         type_ = type_.impl_instance
+    if isinstance(type_, postgresql.DOMAIN):
+        return field_type(type_.data_type, as_string=as_string)
     if isinstance(type_, sa.Enum):
         return _enum(type_)
     if isinstance(type_, sa.Boolean):
@@ -107,9 +114,9 @@ def _other(type_: TypeEngine[Any]) -> FieldType:
         return FieldType(Kind.DATETIME, aware=bool(type_.timezone))
     if isinstance(type_, sa.Date):
         return FieldType(Kind.DATE)
-    if isinstance(type_, sa.Time):
+    if isinstance(type_, sa.Time) and not type_.timezone:
         return FieldType(Kind.TIME)
-    if isinstance(type_, sa.Interval | postgresql.INTERVAL):
+    if isinstance(type_, postgresql.INTERVAL):
         return FieldType(Kind.INTERVAL)
     if isinstance(type_, sa.Uuid):
         return FieldType(Kind.UUID)

@@ -21,6 +21,8 @@ _DATETIME = re.compile(
 )
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?\Z")
 _MAX_NUMBER_LENGTH = 1000
+# The years 1 and 9999 in seconds from 1970.
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 
 
 def from_text(type_: FieldType, text: str) -> Any:
@@ -35,7 +37,7 @@ def from_text(type_: FieldType, text: str) -> Any:
         case Kind.ENUM:
             return _choice(type_, text)
         case Kind.INTERVAL:
-            return dt.timedelta(seconds=float(_number(text)))
+            return _interval(text)
         case _:
             return from_json(type_, text)
 
@@ -192,10 +194,11 @@ def _array(type_: FieldType, value: object) -> list[Any]:
 
 
 def _interval(value: object) -> dt.timedelta:
-    try:
-        return dt.timedelta(seconds=float(_number(value)))
-    except OverflowError:
-        raise ValueError("must be a number of seconds below 86400000000000") from None
+    # SQLAlchemy stores an interval as a moment that far from 1970 where there is no better type.
+    number = _number(value)
+    if not _EARLIEST <= number <= _LATEST:
+        raise ValueError(f"must be a number of seconds between {_EARLIEST} and {_LATEST}")
+    return dt.timedelta(seconds=float(number))
 
 
 def _moment(type_: FieldType, text: str) -> dt.datetime | dt.date | dt.time:

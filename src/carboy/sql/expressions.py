@@ -117,10 +117,13 @@ class Expressions:
         return column
 
     def comparable(self, value: Value, source: FromClause) -> Expression:
-        """A value as comparisons and orders want it."""
-        expression = self.value(value, source)
-        column_type = None if isinstance(value, Rank) else innermost(value).field.column.type
-        return self.dialect.comparable(value.type, column_type, expression)
+        """A value as equality wants it."""
+        return self.dialect.comparable(value.type, _column_type(value), self.value(value, source))
+
+    def ordered(self, value: Value, source: FromClause) -> Expression:
+        """A value as orders want it."""
+        comparable = self.comparable(value, source)
+        return self.dialect.ordered(value.type, _column_type(value), comparable)
 
     def slot(self, slot: Slot) -> Expression:
         """The parameter for a value."""
@@ -139,9 +142,11 @@ class Expressions:
                 return sa.not_(self.predicate(part, source))
             case Compare():
                 return self._compare(predicate, source)
+            case Member(_, ()):
+                return sa.false()
             case Member(value, slots):
                 column = self.comparable(value, source)
-                return column.in_([self._operand(value, slot) for slot in slots])
+                return column.in_([self._operand(value, slot, column) for slot in slots])
             case Is():
                 return self._is(predicate, source)
             case Contains(op, value, slot):
@@ -157,10 +162,10 @@ class Expressions:
             case Exists():
                 return self._exists(predicate, source)
 
-    def _operand(self, value: Value, slot: Slot) -> Expression:
+    def _operand(self, value: Value, slot: Slot, column: Expression) -> Expression:
         parameter = self.slot(slot)
         column_type = slot.field.column.type if slot.field is not None else None
-        return self.dialect.comparable(value.type, column_type, parameter)
+        return self.dialect.operand(value.type, column_type, column, parameter)
 
     def _compare(self, compare: Compare, source: FromClause) -> ColumnElement[bool]:
         if compare.op in ("like", "ilike"):
@@ -168,9 +173,11 @@ class Expressions:
             name = slot_name(compare.slot.index)
             return self.dialect.like(value, name, fold_case=compare.op == "ilike")
         left = self.comparable(compare.value, source)
-        right = self._operand(compare.value, compare.slot)
-        if compare.value.type.kind is Kind.OTHER:
-            left, right = sa.cast(left, sa.Text), sa.cast(right, sa.Text)
+        right = self._operand(compare.value, compare.slot, left)
+        if compare.op in ("gt", "gte", "lt", "lte"):
+            column_type = _column_type(compare.value)
+            left = self.dialect.ordered(compare.value.type, column_type, left)
+            right = self.dialect.ordered(compare.value.type, column_type, right)
         if compare.op == "isdistinct":
             return self.dialect.distinct(left, right)
         return _COMPARISONS[compare.op](left, right)
@@ -193,6 +200,11 @@ class Expressions:
         if exists.where is not None:
             query = query.where(self.predicate(exists.where, target))
         return query.correlate(source).exists()
+
+
+def _column_type(value: Value) -> Any:
+    """The column's type; None for what is no column."""
+    return None if isinstance(value, Rank) else innermost(value).field.column.type
 
 
 def _adapt(

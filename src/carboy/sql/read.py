@@ -7,7 +7,7 @@ relations are correlated subqueries and never joins, which would multiply rows a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import sqlalchemy as sa
 from sqlalchemy import Column
@@ -23,6 +23,7 @@ from ..plan.nodes import (
     ReadPlan,
     RelatedValue,
     Sort,
+    Value,
     innermost,
 )
 from ..schema import Kind, Relation
@@ -62,7 +63,7 @@ class ReadBuilder:
         assert plan.shown is not None
         shown = self.expressions.slot(plan.shown)
         rows = self._grouped_rows(plan.root) if plan.root.grouped else self._root_rows(plan)
-        on_page = rows.c.row_index <= shown
+        on_page = rows.c[_unused(plan.root, "row_index")] <= shown
         columns = [
             self.dialect.body(self.dialect.json_aggregate(self._row_object(plan, rows), on_page)),
             sa.func.count(),
@@ -83,10 +84,9 @@ class ReadBuilder:
         source = self.expressions.alias(node.resource.source)
         condition = self._where(node, source, plan.after)
         computed = [
-            self.expressions.value(sort.value, source).label(f"sort_{index}")
-            for index, sort in enumerate(node.order)
-            if (plan.cursor and isinstance(sort.value, RelatedValue))
-            or (plan.cursor and isinstance(sort.value, FieldValue) and sort.value.steps)
+            self.expressions.value(value, source).label(_unused(node, f"sort_{index}"))
+            for index, value in enumerate(sort.value for sort in node.order)
+            if plan.cursor and _is_computed(value)
         ]
         query = sa.select(*self._needed(node, source, plan.cursor), *computed)
         return self._page(node, query.select_from(source).where(condition), source, numbered=True)
@@ -100,10 +100,10 @@ class ReadBuilder:
     def _page(
         self, node: Node, query: sa.Select[Any], source: FromClause, *, numbered: bool
     ) -> FromClause:
-        order = [self._sort(sort, source) for sort in node.order]
+        order = [self._sort(sort, node, source) for sort in node.order]
         if numbered:
             number = sa.func.row_number().over(order_by=order or None)
-            query = query.add_columns(number.label("row_index"))
+            query = query.add_columns(number.label(_unused(node, "row_index")))
         query = query.order_by(*order)
         if node.limit is not None:
             query = query.limit(self.expressions.slot(node.limit))
@@ -130,17 +130,25 @@ class ReadBuilder:
     def _filter(self, predicate: Predicate | None, source: FromClause) -> list[ColumnElement[bool]]:
         return [] if predicate is None else [self.expressions.predicate(predicate, source)]
 
-    def _sort(self, sort: Sort, source: FromClause) -> Expression:
+    def _sort(self, sort: Sort, node: Node, source: FromClause) -> Expression:
         if isinstance(sort.value, OutputValue):
-            value: Expression = source.c[f"o{sort.value.index}"]
+            value = self._ordered_output(sort.value.index, node, source)
             nullable = True
         else:
-            value = self.expressions.comparable(sort.value, source)
+            value = self.expressions.ordered(sort.value, source)
             nullable = sort.value.nullable
         ordered = value.desc() if sort.descending else value.asc()
         if not nullable:
             return ordered
         return ordered.nulls_first() if sort.nulls_first else ordered.nulls_last()
+
+    def _ordered_output(self, index: int, node: Node, source: FromClause) -> Expression:
+        column: Expression = source.c[f"o{index}"]
+        output = [output for _, _, output in _flattened(node)][index]
+        if output is None or output.aggregate is not None or output.value is None:
+            return column
+        value = output.value
+        return self.dialect.ordered(value.type, value.field.column.type, column)
 
     # Objects
 
@@ -175,6 +183,10 @@ class ReadBuilder:
         node = embed.node
         if embed.relation.many:
             return self.dialect.json_subquery(self._array(node, embed.relation, parent))
+        if node.grouped:
+            rows = self._grouped_rows(node, embed.relation, parent)
+            grouped = sa.select(self._grouped_object(node, rows)).select_from(rows)
+            return self.dialect.json_subquery(grouped.limit(_ONE).correlate(parent))
         source, froms, condition = self.expressions.related(embed.relation, node.resource, parent)
         query = sa.select(self.object(node, source)).select_from(froms)
         query = query.where(condition, *self._filter(node.where, source))
@@ -262,9 +274,12 @@ class ReadBuilder:
     def _raw_value(self, output: Output, source: FromClause) -> Expression:
         assert output.value is not None
         value = self.expressions.value(output.value, source)
-        # JSON has no equality to group by; its text has.
-        groupable = output.value.type.kind is Kind.JSON and output.aggregate is None
-        return self.dialect.groupable(value) if groupable else value
+        if output.aggregate is not None:
+            return value
+        # JSON has no equality to group by; its text has. The same goes for types unknown here.
+        if output.value.type.kind is Kind.JSON:
+            return self.dialect.groupable(value)
+        return self.dialect.comparable(output.value.type, output.value.field.column.type, value)
 
     def _raw_spread(
         self, embed: Embed, parent: FromClause
@@ -282,6 +297,8 @@ class ReadBuilder:
             return sa.func.count()
         if output.aggregate == "avg":
             return self.dialect.average(output.value.type, column)[0]
+        if output.aggregate == "sum":
+            return self.dialect.total(output.value.type, column)
         return getattr(sa.func, output.aggregate or "count")(column)  # type: ignore[no-any-return]
 
     def _grouped_object(self, node: Node, rows: FromClause) -> Expression:
@@ -321,11 +338,12 @@ class ReadBuilder:
         for index, sort in enumerate(plan.root.order):
             assert isinstance(sort.value, FieldValue | RelatedValue)
             inner = innermost(sort.value)
-            name = f"sort_{index}"
+            name = _unused(plan.root, f"sort_{index}")
             column = rows.c[name] if name in rows.c else self.expressions.value(sort.value, rows)
             values.append(self._json(inner, column))
         array = sa.cast(self.dialect.json_array(values), sa.Text)
-        return sa.func.max(sa.case((rows.c.row_index == shown, array)))
+        last = rows.c[_unused(plan.root, "row_index")] == shown
+        return sa.func.max(sa.case((last, array)))
 
     def _total(self, plan: ReadPlan) -> Expression:
         """The number of all rows that match; an estimate stops counting when it is enough."""
@@ -349,11 +367,16 @@ def _quoted(key: str) -> Expression:
     return sa.literal_column(f"'{text}'", sa.Text)
 
 
-def _is_computed(sort: Sort) -> bool:
-    """Whether a sort is by more than a column of the row itself."""
-    if isinstance(sort.value, FieldValue):
-        return bool(sort.value.steps)
-    return isinstance(sort.value, RelatedValue)
+def _is_computed(value: Value | OutputValue) -> TypeGuard[FieldValue | RelatedValue]:
+    """Whether a value is more than a column of the row itself."""
+    return isinstance(value, RelatedValue) or (isinstance(value, FieldValue) and bool(value.steps))
+
+
+def _unused(node: Node, name: str) -> str:
+    """The name, or one made from it where the node's table has a column that is called so."""
+    while name in node.resource.source.c:
+        name += "_"
+    return name
 
 
 def _columns(node: Node) -> Iterator[Column[Any]]:

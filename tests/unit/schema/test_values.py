@@ -79,7 +79,7 @@ def test_text_becomes_the_columns_value(type_: FieldType, text: str, value: Any)
         (FieldType(Kind.UUID), "x" * 36, "must be a UUID"),
         (FieldType(Kind.ARRAY, item=INTEGER), {}, "must be an array"),
         (FieldType(Kind.ARRAY, item=INTEGER), ["a"], "must be an integer"),
-        (FieldType(Kind.INTERVAL), 10**15, "must be a number of seconds below"),
+        (FieldType(Kind.INTERVAL), 10**15, "must be a number of seconds between"),
     ],
 )
 def test_what_a_column_cannot_hold_is_refused_with_the_fix(

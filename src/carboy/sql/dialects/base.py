@@ -23,6 +23,8 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     has_planner_estimates: ClassVar[bool] = False
+    # Whether ``prepare`` learns from a connection what ``search`` can use.
+    inspects: ClassVar[bool] = False
 
     def json_object(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         """A JSON object, in as many calls as its width takes."""
@@ -107,9 +109,37 @@ class Dialect(ABC):
         """A column as comparisons and orders want it."""
         return value
 
+    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """A comparable value as ORDER BY and the operators beside equality want it.
+
+        Enums are ordered as their choices are declared.
+        """
+        if type_.kind is not Kind.ENUM or self.orders_enums(column_type):
+            return value
+        places: list[tuple[Expression, Expression]] = [
+            (value == stored, sa.literal_column(str(place)))
+            for place, (stored, _) in enumerate(type_.choices)
+        ]
+        places.append((value.is_not(sa.null()), sa.literal_column(str(len(places)))))
+        return sa.case(*places)
+
+    def orders_enums(self, column_type: Any) -> bool:
+        """Whether the database itself orders the enum as it is declared."""
+        return False
+
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        """A parameter as ``value``, which went through ``comparable``, is compared with it."""
+        return self.comparable(type_, column_type, parameter)
+
     def distinct(self, value: Expression, parameter: Expression) -> Expression:
         """IS DISTINCT FROM: like ``neq``, with NULL as a value like any other."""
         return value.is_distinct_from(parameter)
+
+    def total(self, type_: FieldType, value: Expression) -> Expression:
+        """The sum."""
+        return sa.func.sum(value)
 
     def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
         """The mean and its type: exact decimals keep four more digits, the rest are doubles."""

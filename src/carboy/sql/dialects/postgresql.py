@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import FromClause
 
 from ...errors import InvalidQuery
@@ -15,6 +16,7 @@ from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+_CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _QUERIES = {
     "fts": "to_tsquery",
@@ -29,6 +31,10 @@ def _constant(text: str) -> Expression:
     return sa.literal_column(text)
 
 
+def _to_char(value: Expression, form: str) -> Expression:
+    return sa.func.to_char(value, _constant(f"'{form}'"))
+
+
 class PostgreSQL(Dialect):
     """json_build_object and json_agg: measured faster here than row_to_json or LATERAL joins."""
 
@@ -40,9 +46,14 @@ class PostgreSQL(Dialect):
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
         texts: list[Expression] = [sa.cast(o, sa.Text) for o in objects]
-        joined = reduce(
-            lambda a, b: sa.func.left(a, -1) + _constant("','") + sa.func.substr(b, 2), texts
-        )
+        heads: list[Expression] = [
+            sa.func.left(text, _constant("-1"), type_=sa.Text) for text in texts[:-1]
+        ]
+        first, *rest = [*heads, texts[-1]]
+        tails: list[Expression] = [
+            sa.func.substr(text, _constant("2"), type_=sa.Text) for text in rest
+        ]
+        joined = reduce(lambda a, b: a + _constant("','") + b, [first, *tails])
         return sa.cast(joined, sa.JSON)
 
     def json_array(self, values: Sequence[Expression]) -> Expression:
@@ -65,12 +76,13 @@ class PostgreSQL(Dialect):
             case Kind.NUMERIC:
                 return self._numeric(type_, value)
             case Kind.DATETIME:
-                utc = sa.func.timezone(_constant("'UTC'"), value) if type_.aware else value
-                return sa.func.to_char(utc, _constant(f"'{_DATETIME}'"))
+                return self._datetime(type_, value)
             case Kind.DATE:
                 return sa.case((sa.func.isfinite(value), value))
             case Kind.TIME:
-                return sa.func.to_char(value, _constant("'HH24:MI:SS.US'"))
+                if getattr(column_type, "timezone", False):
+                    value = sa.cast(sa.func.timezone(_constant("'UTC'"), value), sa.Time)
+                return _to_char(value, "HH24:MI:SS.US")
             case Kind.INTERVAL:
                 return sa.cast(sa.extract("epoch", value), sa.Double)
             case Kind.BYTES:
@@ -85,6 +97,14 @@ class PostgreSQL(Dialect):
                 return sa.cast(value, sa.Text)
             case _:
                 return value
+
+    def _datetime(self, type_: FieldType, value: Expression) -> Expression:
+        """Infinity is no moment: to_char answers NULL for it. It forgets BC unless told."""
+        utc = sa.func.timezone(_constant("'UTC'"), value) if type_.aware else value
+        return sa.case(
+            (utc >= _constant("'0001-01-01'::timestamp"), _to_char(utc, _DATETIME)),
+            else_=_to_char(utc, f"{_DATETIME} BC"),
+        )
 
     def _numeric(self, type_: FieldType, value: Expression) -> Expression:
         if type_.scale is None:
@@ -117,6 +137,10 @@ class PostgreSQL(Dialect):
     def ungroup(self, value: Expression) -> Expression:
         return sa.cast(value, sa.JSON)
 
+    def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """Some types have no order, or not even equality; their text has both."""
+        return sa.cast(value, sa.Text) if type_.kind is Kind.OTHER else value
+
     def json_path(self, value: Expression, steps: Sequence[str | int], as_text: bool) -> Expression:
         for index, step in enumerate(steps):
             last = as_text and index == len(steps) - 1
@@ -147,8 +171,11 @@ class PostgreSQL(Dialect):
         theirs = sa.func.jsonb_array_elements(parameter).column_valued()
         return sa.exists(sa.select(mine).where(mine == theirs))
 
+    def orders_enums(self, column_type: Any) -> bool:
+        return bool(getattr(column_type, "native_enum", False))
+
     def full_text(self, op: str, value: Expression, name: str, config: str) -> Expression:
-        language = sa.cast(sa.literal(config, sa.Text), REGCONFIG)
+        language = text_config(config)
         query = getattr(sa.func, _QUERIES[op])(language, sa.bindparam(name, type_=sa.Text))
         return sa.func.to_tsvector(language, value).op("@@", is_comparison=True)(query)
 
@@ -163,6 +190,11 @@ class PostgreSQL(Dialect):
     ) -> Expression:
         return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
 
+    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        if getattr(column_type, "native_enum", False):
+            return value
+        return super().ordered(type_, column_type, value)
+
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
         if isinstance(resource.source, sa.Table):
             # The id of the transaction that last wrote the row. The alias is a name of ours.
@@ -171,11 +203,18 @@ class PostgreSQL(Dialect):
         return sa.func.md5(sa.cast(sa.tuple_(*source.columns), sa.Text))
 
 
+def text_config(name: str) -> Expression:
+    """A text search configuration as a literal: an index serves no parameter's."""
+    if not _CONFIG.fullmatch(name):
+        raise InvalidQuery(f"{name!r} is no name of a text search configuration")
+    return _constant(f"'{name}'::regconfig")
+
+
 def search_vector(columns: Sequence[Expression], config: str) -> Expression:
     """The text that ``q=`` searches; an index on exactly this expression serves it."""
     texts: list[Expression] = [sa.func.coalesce(c, _constant("''")) for c in columns]
     joined = reduce(lambda a, b: a + _constant("' '") + b, texts)
-    return sa.func.to_tsvector(sa.cast(sa.literal(config, sa.Text), REGCONFIG), joined)
+    return sa.func.to_tsvector(text_config(config), joined)
 
 
 def _search_parts(
@@ -187,7 +226,7 @@ def _search_parts(
         if column is None:
             raise InvalidQuery(f"{field.name!r} can't be searched")
         columns.append(column)
-    language = sa.cast(sa.literal(config, sa.Text), REGCONFIG)
+    language = text_config(config)
     queries = [
         sa.func.plainto_tsquery(language, sa.bindparam(word, type_=sa.Text)) for word in words
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -15,6 +16,12 @@ from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 from .sqlite_functions import FUNCTIONS
 
+_FIND_INDEXES = r"""
+SELECT m.name, json_group_array(c.name)
+FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
+WHERE m.type = 'table' AND m.name LIKE '%\_carboy\_fts' ESCAPE '\'
+GROUP BY m.name
+"""
 _GLOB_SPECIAL = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
 
 
@@ -63,24 +70,36 @@ def _json(value: Expression) -> Expression:
     return sa.func.json(value, type_=sa.Text)
 
 
+def _with_comma(first: Expression, second: Expression) -> Expression:
+    return first + _constant("','") + second
+
+
+def _without_end(text: Expression) -> Expression:
+    """All but the last character: a negative length counts backwards from the position."""
+    return sa.func.substr(text, _constant("-1"), _constant("-2147483647"), type_=sa.Text)
+
+
 class SQLite(Dialect):
     """JSON1 functions; JSON is text that ``json()`` marks again wherever a subquery ends."""
 
     name = "SQLite"
+    inspects = True
+
+    def __init__(self) -> None:
+        self._indexes: dict[str, tuple[str, ...]] = {}
 
     def _object_call(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         return sa.func.json_object(*(part for pair in pairs for part in pair), type_=sa.Text)
 
     def _joined_objects(self, objects: Sequence[Expression]) -> Expression:
-        joined = reduce(
-            lambda a, b: (
-                sa.func.substr(a, 1, sa.func.length(a) - 1, type_=sa.Text)
-                + _constant("','")
-                + sa.func.substr(b, 2, type_=sa.Text)
-            ),
-            objects,
-        )
-        return _json(joined)
+        first, *middle, last = objects
+        inner = [_without_end(sa.func.substr(o, 2, type_=sa.Text)) for o in middle]
+        parts: list[Expression] = [
+            _without_end(first),
+            *inner,
+            sa.func.substr(last, 2, type_=sa.Text),
+        ]
+        return _json(reduce(_with_comma, parts))
 
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_array(*values, type_=sa.Text)
@@ -98,33 +117,58 @@ class SQLite(Dialect):
             case Kind.NUMERIC:
                 return self._numeric(type_, value)
             case Kind.BOOLEAN:
-                return _json(sa.case((value.is_(None), sa.null()), (value, "true"), else_="false"))
+                text = sa.case((value.is_(None), sa.null()), (value, "true"), else_="false")
+                return _json(text)
+            case Kind.INTERVAL:
+                return _json(sa.func.carboy_float(sa.func.carboy_seconds(value)))
+            case Kind.BYTES:
+                return sa.func.carboy_base64(value)
+            case Kind.JSON | Kind.ARRAY:
+                return self._document(value)
+            case Kind.OTHER:
+                return self._untyped(value)
+            case _:
+                return _without_blob(value, self._text(type_, value))
+
+    def _text(self, type_: FieldType, value: Expression) -> Expression:
+        """What is text, or a number, in SQLite and in JSON."""
+        match type_.kind:
             case Kind.DATETIME:
                 return _datetime(value, _constant("'T'"), _constant("'Z'"))
             case Kind.DATE:
-                return sa.func.substr(value, 1, 10, type_=sa.Text)
+                return _date(type_, value)
             case Kind.TIME:
-                return sa.func.substr(value + _time_padding(value), 1, 15, type_=sa.Text)
-            case Kind.INTERVAL:
-                return sa.func.carboy_seconds(value)
+                return _time(type_, value)
             case Kind.UUID:
                 return _uuid(value)
-            case Kind.BYTES:
-                return sa.func.carboy_base64(value)
             case Kind.ENUM:
                 pairs = [(value == stored, sa.literal(shown)) for stored, shown in type_.choices]
                 return sa.case(*pairs, else_=value)
-            case Kind.JSON | Kind.ARRAY:
-                valid = sa.func.json_valid(value)
-                text = sa.type_coerce(value, sa.Text)
-                return _json(sa.case((valid, text), else_=sa.func.json_quote(text)))
             case _:
-                return self._untyped(value)
+                return value
 
     def _untyped(self, value: Expression) -> Expression:
-        """Any column can hold a BLOB, which no JSON function takes."""
-        blob = sa.func.typeof(value) == _constant("'blob'")
-        return sa.case((blob, sa.func.carboy_base64(value)), else_=value)
+        """Numbers as numbers with all their digits, the rest as text."""
+        kind = sa.func.typeof(value)
+        return _json(
+            sa.case(
+                (kind == _constant("'real'"), sa.func.carboy_float(value)),
+                (kind == _constant("'null'"), sa.null()),
+                else_=sa.func.json_quote(_without_blob(value, value)),
+            )
+        )
+
+    def _document(self, value: Expression) -> Expression:
+        text = sa.type_coerce(value, sa.Text)
+        return _json(
+            sa.case(
+                (_is_blob(value), sa.func.json_quote(sa.func.carboy_base64(value))),
+                # A column of the type JSON turns a bare number into SQLite's own.
+                (sa.func.typeof(value) == _constant("'real'"), sa.func.carboy_float(text)),
+                (sa.func.json_valid(value), text),
+                else_=sa.func.json_quote(text),
+            )
+        )
 
     def _numeric(self, type_: FieldType, value: Expression) -> Expression:
         raw = sa.type_coerce(value, sa.Text)
@@ -182,36 +226,106 @@ class SQLite(Dialect):
     def search(
         self, resource: Resource, source: FromClause, words: Sequence[str], config: str
     ) -> Expression:
-        text = _searched_text(resource, source)
-        found = [
-            sa.func.carboy_has_word(text, sa.bindparam(word, type_=sa.Text), type_=sa.Boolean)
-            for word in words
-        ]
-        return sa.and_(*found)
+        index = self._index(resource)
+        if index is None:
+            text = _searched_text(resource, source)
+            return sa.func.carboy_has_words(text, _joined(words), type_=sa.Boolean)
+        hits = sa.select(index.c.rowid).where(_matches(index, words))
+        return _rowid(resource, source).in_(hits)
 
     def rank(
         self, resource: Resource, source: FromClause, words: Sequence[str], config: str
     ) -> Expression:
+        # bm25() of one row reads all hits; counting in the rows found costs as little for each,
+        # and gives the same order with an index and without.
         text = _searched_text(resource, source)
-        counts = [
-            sa.func.carboy_count_word(text, sa.bindparam(word, type_=sa.Text), type_=sa.Integer)
-            for word in words
-        ]
-        return reduce(lambda a, b: a + b, counts)
+        return sa.func.carboy_count_words(text, _joined(words), type_=sa.Integer)
+
+    def _index(self, resource: Resource) -> sa.TableClause | None:
+        """The full-text index of the resource's search fields, if the database has it."""
+        name = search_index_name(resource)
+        columns = tuple(field.column.name for field in resource.search)
+        if name is None or self._indexes.get(name) != columns:
+            return None
+        return sa.table(name, sa.column("rowid"), sa.column(name))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        columns = [sa.type_coerce(c, sa.Text) for c in source.columns]
-        return sa.func.carboy_version(sa.func.json_array(*map(_hashable, columns)))
+        columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in source.columns]
+        chunks = [columns[i : i + 100] for i in range(0, len(columns), 100)]
+        arrays: list[Expression] = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
+        return sa.func.carboy_version(reduce(lambda a, b: a + b, arrays))
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
-        """Tables made by others hold timestamps in several spellings, which text can't compare."""
-        if type_.kind is Kind.DATETIME and getattr(column_type, "mixed_spellings", False):
-            return _datetime(value, _constant("' '"), _constant("''"))
-        return value
+        """Tables made by others spell dates and times in ways that text can't compare."""
+        if not type_.mixed_spellings:
+            return value
+        match type_.kind:
+            case Kind.DATETIME:
+                return _datetime(value, _constant("' '"), _constant("''"))
+            case Kind.DATE:
+                return _date(type_, value)
+            case _:
+                return _time(type_, value)
+
+    def operand(
+        self, type_: FieldType, column_type: Any, value: Expression, parameter: Expression
+    ) -> Expression:
+        """Without a type a column holds numbers beside text, and a view's count is a number."""
+        if type_.kind is not Kind.OTHER:
+            return self.comparable(type_, column_type, parameter)
+        is_number = sa.func.typeof(value).in_([_constant("'integer'"), _constant("'real'")])
+        return sa.case((is_number, sa.func.carboy_number(parameter)), else_=parameter)
+
+    def total(self, type_: FieldType, value: Expression) -> Expression:
+        """Sums of doubles, without the digits that tell the order of their addition."""
+        total = sa.func.sum(value)
+        if type_.kind is Kind.NUMERIC and type_.scale is not None:
+            return sa.func.round(total, _constant(str(int(type_.scale))))
+        return total
+
+    def average(self, type_: FieldType, value: Expression) -> tuple[Expression, FieldType]:
+        mean, mean_type = super().average(type_, value)
+        if type_.kind is Kind.NUMERIC and mean_type.scale is not None:
+            mean = sa.func.round(mean, _constant(str(mean_type.scale + 4)))
+        return mean, mean_type
 
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:
             connection.create_function(name, arguments, function, deterministic=True)
+        found = connection.execute(_FIND_INDEXES).fetchall()
+        self._indexes = {name: tuple(json.loads(columns)) for name, columns in found}
+
+
+def search_index_name(resource: Resource) -> str | None:
+    """The FTS5 table that serves a resource's search; only a table itself can have one."""
+    table = resource.source
+    if not isinstance(table, sa.Table) or table.schema is not None:
+        return None
+    return f"{table.name}_carboy_fts"
+
+
+def rowid_name(table: sa.Table) -> str:
+    """One of the names of SQLite's own row number that no column has taken."""
+    taken = {column.name.lower() for column in table.columns}
+    return next(name for name in ("rowid", "_rowid_", "oid") if name not in taken)
+
+
+def _rowid(resource: Resource, source: FromClause) -> Expression:
+    assert isinstance(resource.source, sa.Table)
+    # The alias is a name of ours.
+    assert isinstance(source, sa.Alias)
+    return sa.literal_column(f"{source.name}.{rowid_name(resource.source)}", sa.Integer)
+
+
+def _joined(words: Sequence[str]) -> Expression:
+    """The words as one text."""
+    parts: list[Expression] = [sa.bindparam(word, type_=sa.Text) for word in words]
+    return reduce(lambda a, b: a + _constant("' '") + b, parts)
+
+
+def _matches(index: sa.TableClause, words: Sequence[str]) -> Expression:
+    query = sa.func.carboy_fts_query(_joined(words), type_=sa.Text)
+    return index.c[index.name].op("MATCH", is_comparison=True)(query)
 
 
 def _own(source: FromClause, column: Any) -> Expression:
@@ -228,8 +342,16 @@ def _searched_text(resource: Resource, source: FromClause) -> Expression:
 
 
 def _hashable(value: Expression) -> Expression:
-    blob = sa.func.typeof(value) == _constant("'blob'")
-    return sa.case((blob, sa.func.hex(value)), else_=value)
+    return sa.case((_is_blob(value), sa.func.hex(value)), else_=value)
+
+
+def _is_blob(value: Expression) -> Expression:
+    return sa.func.typeof(value) == _constant("'blob'")
+
+
+def _without_blob(value: Expression, shown: Expression) -> Expression:
+    """Any column can hold a BLOB, which no JSON function takes."""
+    return sa.case((_is_blob(value), sa.func.carboy_base64(value)), else_=shown)
 
 
 def _path_step(step: str | int) -> str:
@@ -241,20 +363,25 @@ def _path_step(step: str | int) -> str:
 def _datetime(value: Expression, middle: Expression, end: Expression) -> Expression:
     """Timestamps with six digits of a second: SQLAlchemy's own spelling fast, others rightly."""
     text = sa.type_coerce(value, sa.Text)
-    own = (
-        sa.func.substr(text, 1, 10, type_=sa.Text)
-        + middle
-        + sa.func.substr(text, 12, type_=sa.Text)
-    )
-    day = sa.func.strftime("%Y-%m-%d", text, type_=sa.Text)
-    time = sa.func.strftime("%H:%M:%f000", text, type_=sa.Text)
-    other = sa.func.coalesce(day + middle + time + end, text)
+    day = sa.func.substr(text, 1, 10, type_=sa.Text)
+    own = day + middle + sa.func.substr(text, 12, type_=sa.Text) + end
     regular = text.op("GLOB")(_constant("'????-??-?? ??:??:??.??????'"))
-    return sa.case((regular, own + end), else_=other)
+    return sa.case((regular, own), else_=sa.func.carboy_datetime(text, middle, end, type_=sa.Text))
 
 
-def _time_padding(value: Expression) -> Expression:
-    return sa.case((sa.func.length(value) == 8, ".000000"), else_="")
+def _date(type_: FieldType, value: Expression) -> Expression:
+    text = sa.type_coerce(value, sa.Text)
+    if type_.mixed_spellings:
+        return sa.func.carboy_date(text, type_=sa.Text)
+    return sa.func.substr(text, 1, 10, type_=sa.Text)
+
+
+def _time(type_: FieldType, value: Expression) -> Expression:
+    text = sa.type_coerce(value, sa.Text)
+    if type_.mixed_spellings:
+        return sa.func.carboy_time(text, type_=sa.Text)
+    padding = sa.case((sa.func.length(text) == 8, ".000000"), else_="")
+    return sa.func.substr(text + padding, 1, 15, type_=sa.Text)
 
 
 def _uuid(value: Expression) -> Expression:

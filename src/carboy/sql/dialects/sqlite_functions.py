@@ -6,14 +6,22 @@ import base64
 import datetime as dt
 import json
 import re
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-_WORD = re.compile(r"\w+")
+from ...plan.text_query import AllOf, AnyOf, NoneOf, Phrase, TextQuery, Word, parse_text_query
+
+# Marks that combine with the letter before them are part of its word, as they are to FTS5.
+_WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
+_WEB_PART = re.compile(r'((?:-\s*)*)(?:"([^"]*)(?:"|$)|([^\s"]+))')
 _PATH_STEP = re.compile(r'\."([^"]*)"|\[#?(-?[0-9]+)\]')
+# Halves go up, as in PostgreSQL; the precision is beyond that of any number stored.
+_ROUNDING = Context(prec=2000, rounding=ROUND_HALF_UP)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  stored without a zone, and compared so
+_text_query = lru_cache(maxsize=64)(parse_text_query)
 
 
 def lower(value: Any) -> str | None:
@@ -47,9 +55,21 @@ def to_decimal(value: Any, scale: int | None) -> str | None:
     if not number.is_finite():
         return None
     if scale is not None:
-        return f"{number:.{scale}f}"
+        return f"{number.quantize(Decimal(1).scaleb(-scale), context=_ROUNDING):f}"
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def to_number(value: Any) -> Any:
+    """The number that a text is, or the text."""
+    for kind in (int, float):
+        try:
+            number = kind(value)
+        except (TypeError, ValueError):
+            continue
+        if kind is float or -(2**63) <= number < 2**63:
+            return number
+    return value
 
 
 def to_seconds(value: Any) -> float | None:
@@ -60,16 +80,57 @@ def to_seconds(value: Any) -> float | None:
         return None
 
 
+def spelled_datetime(value: Any, middle: str, end: str) -> str | None:
+    """A timestamp in UTC to the microsecond, from any spelling of ISO 8601; other text as it is."""
+    # Numbers count seconds, or days, from a moment that nothing tells.
+    if not isinstance(value, str):
+        return None if value is None else _text(value)
+    try:
+        moment = dt.datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return value
+    return moment.isoformat(middle, "microseconds") + end
+
+
+def spelled_date(value: Any) -> str | None:
+    """The day of a date or timestamp."""
+    moment = spelled_datetime(value, "T", "")
+    return moment.partition("T")[0] if moment is not None else None
+
+
+def spelled_time(value: Any) -> str | None:
+    """A time of day to the microsecond."""
+    if not isinstance(value, str):
+        return None if value is None else _text(value)
+    try:
+        return dt.time.fromisoformat(value).isoformat("microseconds")
+    except ValueError:
+        return value
+
+
 def row_version(row: str) -> str:
     """A short digest of a row."""
     return blake2b(row.encode(), digest_size=8).hexdigest()
 
 
-def json_text(document: str | None, path: str) -> str | None:
+class _Number(float):
+    """A JSON number that remembers how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Number:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def json_text(document: Any, path: str) -> str | None:
     """PostgreSQL's ``->>``: strings bare, everything else as its JSON, null as NULL."""
-    if document is None:
+    if not isinstance(document, str):
         return None
-    value: Any = json.loads(document, parse_float=Decimal)
+    value = _parsed(document, parse_float=_Number)
     for key, index in _PATH_STEP.findall(path):
         try:
             value = value[int(index)] if index and isinstance(value, list) else value[key]
@@ -77,33 +138,43 @@ def json_text(document: str | None, path: str) -> str | None:
             return None
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Decimal):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, default=float)
+    if isinstance(value, _Number):
+        return value.text
+    # As it was written: SQLAlchemy's serializer escapes what isn't ASCII, others don't.
+    return json.dumps(value, ensure_ascii=document.isascii())
 
 
-def json_contains(document: str | None, part: str) -> bool | None:
+def json_contains(document: Any, part: Any) -> bool | None:
     """PostgreSQL's ``@>``: https://www.postgresql.org/docs/15/datatype-json.html#JSON-CONTAINMENT."""
-    if document is None:
+    if document is None or part is None:
         return None
-    whole, inner = json.loads(document), json.loads(part)
-    if isinstance(whole, list) and not isinstance(inner, list | dict):
-        # The one exception to equal shapes: an array contains a bare scalar.
-        return any(_same(item, inner) for item in whole)
-    return _contains(whole, inner)
+    return _contains_root(_parsed(document), _parsed(part))
 
 
-def json_contained(document: str | None, whole: str) -> bool | None:
+def json_contained(document: Any, whole: str) -> bool | None:
     """PostgreSQL's ``<@``."""
-    return None if document is None else json_contains(whole, document)
+    return json_contains(whole, document)
 
 
-def json_overlaps(document: str | None, other: str) -> bool | None:
+def json_overlaps(document: Any, other: str) -> bool | None:
     """Whether two arrays share an element; what is no array shares nothing."""
     if document is None:
         return None
-    mine, theirs = json.loads(document), json.loads(other)
+    mine, theirs = _parsed(document), _parsed(other)
     return isinstance(mine, list) and any(_same(a, b) for a in mine for b in theirs)
+
+
+def _parsed(document: Any, **options: Any) -> Any:
+    """JSON read: a column of that type stores bare numbers as SQLite's own.
+
+    What is no JSON, or too deep, is a null: an error here would be the statement's.
+    """
+    if not isinstance(document, str | bytes):
+        return document
+    try:
+        return json.loads(document, **options)
+    except (ValueError, RecursionError):
+        return None
 
 
 def full_text(op: str, value: Any, query: str) -> bool | None:
@@ -115,18 +186,25 @@ def full_text(op: str, value: Any, query: str) -> bool | None:
         return _has_all(words, _words(query))
     if op == "phfts":
         return _has_phrase(words, _words(query))
-    return _matches_web_query(words, query) if op == "wfts" else _matches_query(words, query)
+    if op == "wfts":
+        return _matches_web_query(words, query)
+    return bool(_matches(words, _text_query(query))) if query else False
 
 
-def has_word(value: str, word: str) -> bool:
-    """Whether the words of ``word`` are all among those of a text."""
-    return _has_all(_words(value), _words(word))
+def has_words(value: Any, query: str) -> bool:
+    """Whether the words of ``query`` are all among those of a text."""
+    return _has_all(_words(_text(value)), _words(query))
 
 
-def count_word(value: str, word: str) -> int:
+def count_words(value: Any, query: str) -> int:
     """How often they are."""
-    words = _words(value)
-    return sum(words.count(w) for w in _words(word))
+    words = _words(_text(value))
+    return sum(words.count(w) for w in _words(query))
+
+
+def fts_query(query: str) -> str:
+    """The same search for FTS5: quoted words are never its syntax."""
+    return " AND ".join(f'"{word}"' for word in _words(query)) or '""'
 
 
 def _text(value: Any) -> str:
@@ -150,59 +228,61 @@ def _has_phrase(words: list[str], wanted: list[str]) -> bool:
 
 def _matches_web_query(words: list[str], query: str) -> bool:
     """Search engines' syntax: quoted phrases, ``or``, and ``-`` for words to leave out."""
-    alternatives: list[bool] = []
-    current: bool | None = None
-    for minus, phrase, bare in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', query):
-        if bare.lower() == "or" and not minus:
-            alternatives.append(current is not False)
-            current = None
+    alternatives: list[list[bool]] = [[]]
+    has_operand = False
+    parts = list(_WEB_PART.finditer(query))
+    for part in parts:
+        minus, phrase, bare = part.groups()
+        # At either end, or after another one, "or" is a word like any other.
+        if (bare or "").lower() == "or" and not minus and has_operand and part is not parts[-1]:
+            alternatives.append([])
+            has_operand = False
             continue
-        wanted = _words(phrase or bare)
-        if not wanted:
-            continue
-        found = _has_phrase(words, wanted)
-        current = (found != bool(minus)) and current is not False
-    if current is not None:
-        alternatives.append(current)
-    return any(alternatives)
+        has_operand = True
+        wanted = _words(phrase or bare or "")
+        if wanted:
+            alternatives[-1].append(_has_phrase(words, wanted) != (minus.count("-") % 2 == 1))
+    return any(all(found) for found in alternatives if found)
 
 
-def _matches_query(words: list[str], query: str) -> bool:
-    """``to_tsquery``: words with ``&``, ``|``, ``!``, parentheses, and ``:*`` for prefixes."""
-    tokens = re.findall(r"\w+(?::\*)?|[&|!()]", query.lower())
-    position = 0
+def _matches(words: list[str], query: TextQuery) -> bool | None:
+    """Whether a query of ``fts`` matches; None where it has no words, which then don't count."""
+    match query:
+        case Phrase(wanted):
+            return _matches_phrase(words, wanted)
+        case NoneOf(part):
+            found = _matches(words, part)
+            return None if found is None else not found
+        case AllOf(parts):
+            known = [f for f in (_matches(words, p) for p in parts) if f is not None]
+            return all(known) if known else None
+        case AnyOf(parts):
+            known = [f for f in (_matches(words, p) for p in parts) if f is not None]
+            return any(known) if known else None
 
-    def alternatives() -> bool:
-        nonlocal position
-        value = conjunction()
-        while position < len(tokens) and tokens[position] == "|":
-            position += 1
-            value = conjunction() or value
-        return value
 
-    def conjunction() -> bool:
-        nonlocal position
-        value = term()
-        while position < len(tokens) and tokens[position] == "&":
-            position += 1
-            value = term() and value
-        return value
+def _matches_phrase(words: list[str], wanted: Sequence[Word]) -> bool | None:
+    steps = [
+        (text, word.prefix, 1 if index else word.distance)
+        for word in wanted
+        for index, text in enumerate(_words(word.text))
+    ]
+    if not steps:
+        return None
+    ends: set[int] | None = None
+    for text, prefix, distance in steps:
+        places = {
+            i for i, word in enumerate(words) if (word.startswith(text) if prefix else word == text)
+        }
+        ends = places if ends is None else {i for i in places if i - distance in ends}
+    return bool(ends)
 
-    def term() -> bool:
-        nonlocal position
-        part = tokens[position] if position < len(tokens) else ""
-        position += 1
-        if part == "!":
-            return not term()
-        if part == "(":
-            value = alternatives()
-            position += 1
-            return value
-        if part.endswith(":*"):
-            return any(word.startswith(part[:-2]) for word in words)
-        return part in words
 
-    return bool(tokens) and alternatives()
+def _contains_root(whole: Any, inner: Any) -> bool:
+    if isinstance(whole, list) and not isinstance(inner, list | dict):
+        # The one exception to equal shapes: an array contains a bare scalar.
+        return any(_same(item, inner) for item in whole)
+    return _contains(whole, inner)
 
 
 def _contains(whole: Any, inner: Any) -> bool:
@@ -214,7 +294,11 @@ def _contains(whole: Any, inner: Any) -> bool:
 
 
 def _same(one: Any, two: Any) -> bool:
-    # In Python, True equals 1; in JSON it doesn't.
+    # In Python, True equals 1, inside lists and objects as well; in JSON it doesn't.
+    if isinstance(one, dict) and isinstance(two, dict):
+        return one.keys() == two.keys() and all(_same(one[k], two[k]) for k in one)
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(_same, one, two))
     return isinstance(one, bool) == isinstance(two, bool) and bool(one == two)
 
 
@@ -223,13 +307,18 @@ FUNCTIONS: tuple[tuple[str, int, Callable[..., Any]], ...] = (
     ("carboy_base64", 1, to_base64),
     ("carboy_float", 1, to_float),
     ("carboy_decimal", 2, to_decimal),
+    ("carboy_number", 1, to_number),
     ("carboy_seconds", 1, to_seconds),
+    ("carboy_datetime", 3, spelled_datetime),
+    ("carboy_date", 1, spelled_date),
+    ("carboy_time", 1, spelled_time),
     ("carboy_version", 1, row_version),
     ("carboy_json_text", 2, json_text),
     ("carboy_json_contains", 2, json_contains),
     ("carboy_json_contained", 2, json_contained),
     ("carboy_json_overlaps", 2, json_overlaps),
     ("carboy_full_text", 3, full_text),
-    ("carboy_has_word", 2, has_word),
-    ("carboy_count_word", 2, count_word),
+    ("carboy_has_words", 2, has_words),
+    ("carboy_count_words", 2, count_words),
+    ("carboy_fts_query", 1, fts_query),
 )

@@ -1,0 +1,1 @@
+"""Carboy beside its peers: `python -m benchmarks`."""

@@ -1,0 +1,17 @@
+"""What the commands need: a database or an application to serve, and a server."""
+
+from .app import Served, Target, load
+from .database import open_engine
+from .errors import TargetError
+from .server import ServerOptions, reserve, run
+
+__all__ = [
+    "Served",
+    "ServerOptions",
+    "Target",
+    "TargetError",
+    "load",
+    "open_engine",
+    "reserve",
+    "run",
+]

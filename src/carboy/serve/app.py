@@ -1,0 +1,177 @@
+"""What a command is given, a database or ``module:app``, to an application."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.engine import Engine
+from werkzeug.wrappers import Response
+
+from .. import settings
+from ..extension import Carboy, api_of
+from ..schema import Reflected, Schema, SchemaError, reflect
+from .database import open_engine, shown, sqlite_path, unreachable
+from .errors import TargetError
+
+_SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
+
+
+class Target(Struct, frozen=True):
+    """What to serve and how, in a form that can be sent to another process."""
+
+    text: str
+    writable: bool = False
+    schema: str | None = None
+    prefix: str = "/api"
+    connections: int = 5
+
+    @property
+    def is_database(self) -> bool:
+        """Whether it names a database, and not an application."""
+        if "://" in self.text:
+            return True
+        path = Path(self.text)
+        return path.suffix.lower() in _SQLITE_SUFFIXES or path.exists()
+
+
+class Served(Struct, frozen=True, eq=False):
+    """An application, and what people want to know of it.
+
+    ``reflected`` is None for an application, ``api`` too for one without Carboy.
+    """
+
+    wsgi: Callable[..., Any]
+    title: str
+    api: Schema | None
+    prefix: str
+    reflected: Reflected | None = None
+    writable: bool = False
+
+
+def load(target: Target) -> Served:
+    """The application that a target means; TargetError where there is none."""
+    return _load_database(target) if target.is_database else _load_application(target.text)
+
+
+# --- a database ---
+
+
+def _load_database(target: Target) -> Served:
+    engine = open_engine(target.text, writable=target.writable, connections=target.connections)
+    reflected = _reflect(engine, target)
+    try:
+        app = reflected_app(engine, reflected, target.prefix)
+        with app.app_context():
+            schema = api_of(app).schema
+    except (SchemaError, settings.SettingError) as error:
+        raise TargetError(str(error)) from None
+    is_file = engine.dialect.name == "sqlite"
+    return Served(
+        wsgi=app,
+        title=str(sqlite_path(engine.url)) if is_file else shown(engine.url),
+        api=schema,
+        prefix=target.prefix.rstrip("/"),
+        reflected=reflected,
+        writable=target.writable,
+    )
+
+
+def _reflect(engine: Engine, target: Target) -> Reflected:
+    try:
+        reflected = reflect(engine, schema=target.schema, writable=target.writable)
+    except SchemaError as error:
+        raise TargetError(str(error)) from None
+    except sa.exc.SQLAlchemyError as error:
+        raise unreachable(engine, error) from None
+    if not reflected.registrations:
+        where = f"schema {target.schema!r}" if target.schema else "the database"
+        hint = "" if engine.dialect.name == "sqlite" else "; --schema names another schema"
+        raise TargetError(f"{where} has no tables or views that can be served{hint}")
+    return reflected
+
+
+def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Flask:
+    """A Flask application that is nothing but the API; ``CARBOY_*`` variables set it up."""
+    app = flask.Flask("carboy", static_folder=None, template_folder=None)
+    names = {row.name for row in settings.TABLE}
+    app.config |= {name: value for name, value in os.environ.items() if name in names}
+    app.config["CARBOY_PREFIX"] = prefix
+    Carboy(app, engine).register(*reflected.registrations)
+    if prefix.strip("/"):
+
+        def home() -> Response:
+            return flask.redirect(flask.request.script_root + prefix)
+
+        app.add_url_rule("/", view_func=home)
+    return app
+
+
+# --- an application ---
+
+
+def _load_application(text: str) -> Served:
+    wsgi = _find_application(text)
+    schema, prefix = None, ""
+    if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
+        try:
+            with wsgi.app_context():
+                schema, prefix = api_of(wsgi).schema, wsgi.config.get("CARBOY_PREFIX", "/api")
+        except (SchemaError, sa.exc.SQLAlchemyError) as error:
+            raise TargetError(f"{text}: {error}") from None
+    return Served(wsgi=wsgi, title=text, api=schema, prefix=str(prefix).rstrip("/"))
+
+
+def _find_application(text: str) -> Callable[..., Any]:
+    module_name, colon, attribute = text.partition(":")
+    called = attribute.endswith("()")
+    names = attribute.removesuffix("()").split(".")
+    if not colon or not all(n.isidentifier() for n in [*module_name.split("."), *names]):
+        raise TargetError(
+            f"{text!r} is neither a database URL, nor a file that is there, nor module:app"
+        )
+    found: Any = _module(module_name)
+    for name in names:
+        if not hasattr(found, name):
+            raise TargetError(f"{text}: {module_name!r} has no {'.'.join(names)!r}")
+        found = getattr(found, name)
+    if called:
+        found = _guarded(text, found)
+    elif inspect.isfunction(found) and not inspect.signature(found).parameters:
+        raise TargetError(f"{text} is a function that makes an application; write '{text}()'")
+    if not callable(found):
+        raise TargetError(f"{text} is no WSGI application, but a {type(found).__name__}")
+    wsgi: Callable[..., Any] = found
+    return wsgi
+
+
+def _module(name: str) -> Any:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return _guarded(name, lambda: importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        raise TargetError(f"{name!r} can't be imported: {error}") from None
+
+
+def _guarded(text: str, make: Callable[[], Any]) -> Any:
+    """Run the application's code; what it raises becomes one line with the place."""
+    try:
+        return make()
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise TargetError(
+            f"{text} failed: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        ) from error

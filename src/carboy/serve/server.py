@@ -1,0 +1,123 @@
+"""The server: granian, with processes that each make an application of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from .app import Target, load
+from .errors import TargetError
+
+_STOP_SECONDS = 30
+_POLL_SECONDS = 0.05
+
+
+class ServerOptions(Struct, frozen=True):
+    """Where to listen, and how many requests to answer at a time: ``workers * threads``."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    threads: int = 8
+    reload: bool = False
+
+
+def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; then requests in progress are answered, and it returns.
+
+    ``ready`` is called once, from a thread of its own, when requests are answered. The address
+    is one that ``reserve`` returned.
+    """
+    granian, constants, log = _granian()
+    # A forked process would share the connections of this one, and modules that have changed.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = granian.Granian(
+        target="carboy",
+        address=options.host,
+        port=options.port,
+        interface=constants.Interfaces.WSGI,
+        workers=options.workers,
+        blocking_threads=options.threads,
+        websockets=False,
+        workers_kill_timeout=_STOP_SECONDS,
+        log_level=log.LogLevels.error,
+        **(_reloading() if options.reload else {}),
+    )
+    stopped = threading.Event()
+    waiter = threading.Thread(target=_when_listening, args=(options, stopped, ready), daemon=True)
+    waiter.start()
+    try:
+        server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
+    finally:
+        stopped.set()
+
+
+def worker_application(target: Target) -> Callable[..., Any]:
+    """The application, in a process that serves it."""
+    try:
+        return load(target).wsgi
+    except TargetError as error:
+        click.echo(f"carboy: {error}", err=True)
+        sys.exit(1)
+
+
+def reserve(host: str, port: int) -> tuple[str, int]:
+    """The address and port to listen on, port 0 being any free one; TargetError if it's taken."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise TargetError(f"--host {host} is no address of this machine") from None
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Not SO_REUSEPORT, which would share a port that another server has.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            # Only listening tells a port that is free from one that is shared.
+            probe.listen()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise TargetError(f"can't listen on {host}:{port}: {reason}; see --port") from None
+        bound = probe.getsockname()
+    return str(bound[0]), int(bound[1])
+
+
+def _granian() -> tuple[Any, Any, Any]:
+    try:
+        import granian
+        from granian import constants, log
+    except ModuleNotFoundError:
+        raise TargetError("the server isn't installed; run: pip install 'carboy[server]'") from None
+    return granian, constants, log
+
+
+def _reloading() -> dict[str, Any]:
+    try:
+        import watchfiles
+    except ModuleNotFoundError:
+        raise TargetError("--reload needs more; run: pip install 'carboy[server]'") from None
+    return {
+        "reload": True,
+        # Not every file: an SQLite file beside the code changes with each write.
+        "reload_filter": watchfiles.PythonFilter,
+        "reload_ignore_worker_failure": True,
+    }
+
+
+def _when_listening(
+    options: ServerOptions, stopped: threading.Event, ready: Callable[[], None]
+) -> None:
+    while not stopped.wait(_POLL_SECONDS):
+        try:
+            socket.create_connection((options.host, options.port), timeout=1).close()
+        except OSError:
+            continue
+        ready()
+        return

@@ -1,0 +1,202 @@
+"""Runs a page: its Python as one module, then its commands, against a server that it started.
+
+A block of Python whose first line is ``# name.py`` becomes that file; the others are executed in
+order. ``flask``, ``carboy serve`` and ``make run`` start a server in the page's own folder, on a
+free port in the place of 8000, which the page's curl commands then ask; other commands run to
+their end there. On a page without a server of its own, Python is executed in docs/sample.py, and
+that is what curl asks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, chdir, contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from werkzeug.serving import make_server
+
+import carboy
+
+from .compare import require_answer, same_text
+from .curl import curl
+from .pages import ROOT, SERVERS, Block, Command, blocks, commands, name_of, serves_itself
+
+_PROGRAMS = {
+    "flask": [sys.executable, "-m", "flask"],
+    "carboy": [sys.executable, "-c", "from carboy.cli import main; main(prog_name='carboy')"],
+    "python": [sys.executable],
+    # The recipe of the Makefile, without the installation before it.
+    "make": [sys.executable, "-m", "examples"],
+}
+_SECONDS = 60
+_numbers = itertools.count(1)
+
+
+def run_page(page: Path, folder: Path, database_url: str) -> None:
+    """Run all of a page; raises AssertionError with the line that doesn't hold."""
+    found = blocks(page)
+    with ExitStack() as stack:
+        sample = None
+        if not serves_itself(page):
+            sample = stack.enter_context(_sample(database_url))
+        _run_python(page, found, folder, sample)
+        runner = _Runner(page, folder, database_url, stack)
+        if sample is not None:
+            runner.port = stack.enter_context(_serving(sample))
+        for block in found:
+            if block.language == "console":
+                for command in commands(block):
+                    runner.run(command)
+
+
+@contextmanager
+def _sample(database_url: str) -> Iterator[ModuleType]:
+    """A fresh docs/sample.py with a database of its own."""
+    os.environ["DATABASE_URL"] = database_url
+    name = f"docs_sample_{next(_numbers)}"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "sample.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        yield module
+        with module.app.app_context():
+            module.db.session.remove()
+            module.db.engine.dispose()
+    finally:
+        del sys.modules[name]
+        del os.environ["DATABASE_URL"]
+
+
+def _run_python(page: Path, found: list[Block], folder: Path, sample: ModuleType | None) -> None:
+    # SQLAlchemy looks up the names in annotations in the module of a class.
+    module = sample or sys.modules.setdefault("page", ModuleType("page"))
+    for block in found:
+        if block.language != "python":
+            continue
+        if block.file is not None:
+            (folder / block.file).write_text(block.text)
+            continue
+        # The empty lines in front let a traceback name the page's own line.
+        source = "\n" * (block.line - 1) + block.text
+        code = compile(source, name_of(page), "exec", dont_inherit=True)
+        with chdir(folder):
+            exec(code, module.__dict__)  # noqa: S102  the pages are ours
+    sys.modules.pop("page", None)
+
+
+@contextmanager
+def _serving(sample: ModuleType) -> Iterator[int]:
+    server = make_server("127.0.0.1", 0, sample.app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Runner:
+    """Runs the commands of one page, in its folder."""
+
+    def __init__(self, page: Path, folder: Path, database_url: str, stack: ExitStack) -> None:
+        self.page = page
+        self.folder = folder
+        self.stack = stack
+        self.port = 0
+        tested = Path(carboy.__file__).parents[1]
+        path = os.pathsep.join([str(tested), str(ROOT), str(folder)])
+        self.environment = os.environ | {"PYTHONPATH": path, "DATABASE_URL": database_url}
+
+    def run(self, command: Command) -> None:
+        """Run one command, and require what the page says that it prints."""
+        words = shlex.split(command.text)
+        try:
+            if words[0] == "curl":
+                require_answer(command.output, curl(words[1:], self.port))
+            elif f"{command.text} ".startswith(SERVERS) and "--help" not in words:
+                self.stack.enter_context(self._server(words))
+            else:
+                self._finish(words, command.output)
+        except (AssertionError, ValueError, OSError) as fault:
+            where = f"{name_of(self.page)}:{command.line}"
+            raise AssertionError(f"{where}: $ {command.text}\n{fault}") from fault
+
+    def _arguments(self, words: list[str]) -> list[str]:
+        if words[0] not in _PROGRAMS:
+            raise ValueError(f"{words[0]} is not among {', '.join(['curl', *_PROGRAMS])}")
+        if words[0] == "make":
+            return _PROGRAMS["make"]
+        return [*_PROGRAMS[words[0]], *words[1:]]
+
+    def _finish(self, words: list[str], expected: str) -> None:
+        done = subprocess.run(
+            self._arguments(words),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        actual = done.stdout + done.stderr
+        assert done.returncode == 0, actual
+        shown = [line.rstrip() for line in actual.strip().splitlines()]
+        assert same_text(expected.strip(), "\n".join(shown)), f"it printed\n{actual}"
+
+    @contextmanager
+    def _server(self, words: list[str]) -> Iterator[None]:
+        self.port = _free_port()
+        arguments = [str(self.port) if word == "8000" else word for word in words]
+        if words[0] != "make" and str(self.port) not in arguments:
+            arguments += ["--port", str(self.port)]
+        log = self.folder / f"server-{self.port}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                self._arguments(arguments),
+                cwd=self.folder,
+                env=self.environment | {"PORT": str(self.port)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                _wait(self.port, process, log)
+                yield
+            finally:
+                process.terminate()
+                try:
+                    process.wait(_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the server didn't answer in {_SECONDS} s:\n{log.read_text()}")

@@ -1,0 +1,42 @@
+"""Counts what reaches the databases, below SQLAlchemy: at the driver, or on the wire."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+_SENT = re.compile(rb"^(?:[0-9: .-]+\t)?F\t[0-9]+\t(?:Query|Execute)\b", re.MULTILINE)
+
+
+class StatementCounter:
+    """Counts the statements of every connection that the engine opens from now on.
+
+    SQLite's own trace sees each statement that runs. For PostgreSQL libpq writes down the
+    messages of the wire protocol, and those that make the server run something are counted:
+    BEGIN and COMMIT are statements, too.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._statements: list[str] = []
+        self._trace = tempfile.TemporaryFile()
+        name = engine.dialect.name
+        sa.event.listen(engine, "connect", self._sqlite if name == "sqlite" else self._postgresql)
+
+    def close(self) -> None:
+        """Stop counting, once the engine is disposed of."""
+        self._trace.close()
+
+    def count(self) -> int:
+        """How many there were so far."""
+        self._trace.seek(0)
+        return len(self._statements) + len(_SENT.findall(self._trace.read()))
+
+    def _sqlite(self, connection: Any, _: object) -> None:
+        connection.set_trace_callback(self._statements.append)
+
+    def _postgresql(self, connection: Any, _: object) -> None:
+        connection.pgconn.trace(self._trace.fileno())
