@@ -86,6 +86,13 @@ def serves_itself(page: Path) -> bool:
     return any(f"{line} ".startswith(f"$ {start}") for start in SERVERS for line in started)
 
 
+def asks_sample(page: Path) -> bool:
+    """Whether the page is about docs/sample.py: it has code or requests, and no server for them."""
+    inside = any(block.language == "python" and block.file is None for block in blocks(page))
+    requests = any(b.language == "console" and "$ curl" in b.text for b in blocks(page))
+    return (inside or requests) and not serves_itself(page)
+
+
 def prose(page: Path) -> str:
     """The page without its fenced blocks."""
     return _FENCE.sub("", page.read_text())
