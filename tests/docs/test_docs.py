@@ -39,7 +39,7 @@ def test_page_about_postgresql_holds(tmp_path: Path, database_url: str) -> None:
 
 @pytest.mark.parametrize("page", ON_THEIR_OWN, ids=name_of)
 def test_page_on_its_own_holds(page: Path, tmp_path: Path) -> None:
-    """A page that starts its own server, or needs none, can be followed from its first line to its last."""
+    """A page with its own server, or without any, can be followed from first line to last."""
     run_page(page, tmp_path, f"sqlite:///{tmp_path / 'page.sqlite'}")
 
 
