@@ -140,6 +140,8 @@ class _Runner:
         if words[0] not in _PROGRAMS:
             raise ValueError(f"{words[0]} is not among {', '.join(['curl', *_PROGRAMS])}")
         if words[0] == "make":
+            if words != ["make", "run"]:
+                raise ValueError("only make run is run here; put the others into a text block")
             return _PROGRAMS["make"]
         return [*_PROGRAMS[words[0]], *words[1:]]
 
