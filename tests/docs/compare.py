@@ -16,7 +16,7 @@ def same_text(expected: str, actual: str) -> bool:
 
 
 def same_json(expected: Any, actual: Any) -> bool:
-    """Equal JSON, keys in their order, but for texts with ``…`` in them."""
+    """Equal JSON, keys in their order, but for texts with ``…`` in them; 1 and 1.0 are equal."""
     if isinstance(expected, str):
         return expected == "…" or (isinstance(actual, str) and same_text(expected, actual))
     if isinstance(expected, dict):
@@ -31,7 +31,9 @@ def same_json(expected: Any, actual: Any) -> bool:
             and len(expected) == len(actual)
             and all(map(same_json, expected, actual))
         )
-    return type(expected) is type(actual) and bool(expected == actual)
+    if isinstance(expected, bool) or isinstance(actual, bool):
+        return expected is actual
+    return bool(expected == actual)
 
 
 def require_answer(expected: str, answer: Answer) -> None:

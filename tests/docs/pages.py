@@ -46,8 +46,8 @@ class Command:
 
 
 def name_of(page: Path) -> str:
-    """The page's path from the root of the project."""
-    return page.relative_to(ROOT).as_posix()
+    """The page's path, from the root of the project if it is in there."""
+    return (page.relative_to(ROOT) if page.is_relative_to(ROOT) else page).as_posix()
 
 
 def blocks(page: Path) -> list[Block]:
@@ -67,16 +67,17 @@ def commands(block: Block) -> Iterator[Command]:
     for number, text in enumerate(block.text.splitlines(), start=block.line):
         if text.startswith("$ "):
             if command:
-                yield Command("\n".join(command), "\n".join(output), line)
+                yield Command("".join(command), "\n".join(output), line)
             command, output, line = [text[2:]], [], number
         elif not command:
             raise ValueError(f"line {number}: a console block starts with '$ '")
         elif command[-1].endswith("\\") and not output:
+            command[-1] = command[-1][:-1]
             command.append(text)
         else:
             output.append(text)
     if command:
-        yield Command("\n".join(command), "\n".join(output), line)
+        yield Command("".join(command), "\n".join(output), line)
 
 
 def serves_itself(page: Path) -> bool:
@@ -84,6 +85,13 @@ def serves_itself(page: Path) -> bool:
     console = "".join(block.text for block in blocks(page) if block.language == "console")
     started = [line for line in console.splitlines() if "--help" not in line]
     return any(f"{line} ".startswith(f"$ {start}") for start in SERVERS for line in started)
+
+
+def asks_sample(page: Path) -> bool:
+    """Whether the page is about docs/sample.py: it has code or requests, and no server for them."""
+    inside = any(block.language == "python" and block.file is None for block in blocks(page))
+    requests = any(b.language == "console" and "$ curl" in b.text for b in blocks(page))
+    return (inside or requests) and not serves_itself(page)
 
 
 def prose(page: Path) -> str:

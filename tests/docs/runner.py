@@ -29,7 +29,7 @@ import carboy
 
 from .compare import require_answer, same_text
 from .curl import curl
-from .pages import ROOT, SERVERS, Block, Command, blocks, commands, name_of, serves_itself
+from .pages import ROOT, SERVERS, Block, Command, asks_sample, blocks, commands, name_of
 
 _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
@@ -47,7 +47,7 @@ def run_page(page: Path, folder: Path, database_url: str) -> None:
     found = blocks(page)
     with ExitStack() as stack:
         sample = None
-        if not serves_itself(page):
+        if asks_sample(page):
             sample = stack.enter_context(_sample(database_url))
         _run_python(page, found, folder, sample)
         runner = _Runner(page, folder, database_url, stack)
@@ -72,10 +72,10 @@ def _sample(database_url: str) -> Iterator[ModuleType]:
     try:
         spec.loader.exec_module(module)
         yield module
+    finally:
         with module.app.app_context():
             module.db.session.remove()
             module.db.engine.dispose()
-    finally:
         del sys.modules[name]
         del os.environ["DATABASE_URL"]
 
@@ -140,6 +140,8 @@ class _Runner:
         if words[0] not in _PROGRAMS:
             raise ValueError(f"{words[0]} is not among {', '.join(['curl', *_PROGRAMS])}")
         if words[0] == "make":
+            if words != ["make", "run"]:
+                raise ValueError("only make run is run here; put the others into a text block")
             return _PROGRAMS["make"]
         return [*_PROGRAMS[words[0]], *words[1:]]
 

@@ -14,14 +14,15 @@ from carboy.settings import TABLE
 from tools.settings_table import table
 
 from .compare import same_json
-from .pages import PAGES, ROOT, RUN, anchors, blocks, links, name_of, serves_itself
+from .pages import PAGES, ROOT, RUN, anchors, asks_sample, blocks, links, name_of
 from .runner import run_page
 
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
 POSTGRESQL = ROOT / "docs" / "how-to" / "postgresql.md"
-ON_SAMPLE = [p for p in RUNNING if not serves_itself(p) and p != POSTGRESQL]
+ON_SAMPLE = [p for p in RUNNING if asks_sample(p) and p != POSTGRESQL]
+ON_THEIR_OWN = [p for p in RUNNING if not asks_sample(p)]
 
 
 @pytest.mark.parametrize("page", ON_SAMPLE, ids=name_of)
@@ -36,9 +37,9 @@ def test_page_about_postgresql_holds(tmp_path: Path, database_url: str) -> None:
     run_page(POSTGRESQL, tmp_path, database_url)
 
 
-@pytest.mark.parametrize("page", [p for p in RUNNING if serves_itself(p)], ids=name_of)
-def test_page_with_a_server_of_its_own_holds(page: Path, tmp_path: Path) -> None:
-    """A page that starts a server can be followed from its first line to its last."""
+@pytest.mark.parametrize("page", ON_THEIR_OWN, ids=name_of)
+def test_page_on_its_own_holds(page: Path, tmp_path: Path) -> None:
+    """A page with its own server, or without any, can be followed from first line to last."""
     run_page(page, tmp_path, f"sqlite:///{tmp_path / 'page.sqlite'}")
 
 
