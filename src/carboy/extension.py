@@ -13,6 +13,7 @@ import flask
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
 
 from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
 from .execute import Database
@@ -33,6 +34,13 @@ from .settings import Settings, read_settings
 _KEY = "carboy"
 _METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 logger = logging.getLogger("carboy")
+
+
+class KeyConverter(BaseConverter):
+    """A row's key in a path: any text, slashes and line breaks included."""
+
+    regex = r"(?s:.+)"
+    part_isolating = False
 
 
 class State(Struct, eq=False):
@@ -64,9 +72,15 @@ class Carboy:
         settings = read_settings(app.config)
         app.extensions[_KEY] = State(settings=settings, source=source, lock=threading.Lock())
         prefix = settings.prefix.rstrip("/")
-        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<path:key>"):
+        app.url_map.converters["carboy_key"] = KeyConverter
+        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<carboy_key:key>"):
             app.add_url_rule(
-                rule, "carboy", self._view, methods=_METHODS, provide_automatic_options=False
+                rule,
+                "carboy",
+                self._view,
+                methods=_METHODS,
+                provide_automatic_options=False,
+                merge_slashes=False,
             )
 
     def resource(
