@@ -38,7 +38,7 @@ def asks(draw: DrawFn, family: Family, data: Data) -> Ask:
     """A whole request."""
     maker = _Maker(draw, family, data)
     table = family.tables[draw(st.sampled_from(sorted(family.tables)))]
-    kind = draw(st.sampled_from(("list", "list", "list", "page", "item")))
+    kind = draw(st.sampled_from(("list", "list", "page", "follow", "item")))
     rows = data[table.source]
     if kind == "item" and rows:
         row = draw(st.sampled_from(rows))
@@ -50,6 +50,9 @@ def asks(draw: DrawFn, family: Family, data: Data) -> Ask:
         level = dataclasses.replace(level, limit=None, offset=None)
         page, per_page = draw(st.integers(1, 4)), draw(st.integers(1, 9))
         return Ask(table.name, level, page=page, per_page=per_page)
+    if kind == "follow" and not grouped:
+        level = dataclasses.replace(level, limit=draw(st.integers(1, 5)), offset=None)
+        return Ask(table.name, level, follow=True)
     return Ask(table.name, level, count=draw(st.booleans()))
 
 
