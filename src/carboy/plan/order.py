@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ..errors import InvalidQuery
 from ..request.ast import OrderTerm
 from ..schema import Kind, Resource, from_json, from_text
@@ -100,7 +102,7 @@ def _slot(context: Context, sort: Sort, raw: object) -> Slot | None:
     try:
         # Text straight from the database is not held to the limits of what may be written.
         if isinstance(raw, str):
-            converted = from_text(value.type, raw)
+            converted = _unbounded(value.type.kind, raw) or from_text(value.type, raw)
         else:
             converted = from_json(value.type, raw)
     except ValueError:
@@ -110,6 +112,18 @@ def _slot(context: Context, sort: Sort, raw: object) -> Slot | None:
         inner = inner.value
     plain = isinstance(inner, FieldValue) and not inner.steps
     return context.slot(converted, value.type.kind, inner.field if plain else None)
+
+
+def _unbounded(kind: Kind, text: str) -> object:
+    """Values that a column can hold and a request can't name: only databases write them."""
+    if text.lower() not in ("infinity", "-infinity", "nan"):
+        return None
+    if kind is Kind.FLOAT:
+        return float(text)
+    if kind is Kind.NUMERIC:
+        return Decimal(text)
+    # PostgreSQL's dates have infinities; Python's don't.
+    return text if kind in (Kind.DATE, Kind.DATETIME) else None
 
 
 def _beyond(sort: Sort, slot: Slot | None) -> Predicate:
