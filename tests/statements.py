@@ -22,21 +22,25 @@ class StatementCounter:
 
     def __init__(self, engine: Engine) -> None:
         self._statements: list[str] = []
-        self._trace = tempfile.TemporaryFile()
+        self._sent = 0
+        # libpq writes through a descriptor of its own, so that both have a place in the file.
+        self._written = tempfile.NamedTemporaryFile()
+        self._trace = open(self._written.name, "rb")
         name = engine.dialect.name
         sa.event.listen(engine, "connect", self._sqlite if name == "sqlite" else self._postgresql)
 
     def close(self) -> None:
         """Stop counting, once the engine is disposed of."""
         self._trace.close()
+        self._written.close()
 
     def count(self) -> int:
         """How many there were so far."""
-        self._trace.seek(0)
-        return len(self._statements) + len(_SENT.findall(self._trace.read()))
+        self._sent += len(_SENT.findall(self._trace.read()))
+        return len(self._statements) + self._sent
 
     def _sqlite(self, connection: Any, _: object) -> None:
         connection.set_trace_callback(self._statements.append)
 
     def _postgresql(self, connection: Any, _: object) -> None:
-        connection.pgconn.trace(self._trace.fileno())
+        connection.pgconn.trace(self._written.fileno())

@@ -15,6 +15,7 @@ from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
 
 from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
 from .execute import Database
@@ -37,6 +38,13 @@ _KEY = "carboy"
 _METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 logger = logging.getLogger("carboy")
+
+
+class KeyConverter(BaseConverter):
+    """A row's key in a path: any text, slashes and line breaks included."""
+
+    regex = r"(?s:.+)"
+    part_isolating = False
 
 
 class State(Struct, eq=False):
@@ -81,9 +89,15 @@ class Carboy:
                 provide_automatic_options=False,
                 strict_slashes=True,
             )
-        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<path:key>"):
+        app.url_map.converters["carboy_key"] = KeyConverter
+        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<carboy_key:key>"):
             app.add_url_rule(
-                rule, "carboy", self._view, methods=_METHODS, provide_automatic_options=False
+                rule,
+                "carboy",
+                self._view,
+                methods=_METHODS,
+                provide_automatic_options=False,
+                merge_slashes=False,
             )
 
     def resource(  # noqa: PLR0913  each option is a keyword

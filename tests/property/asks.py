@@ -122,13 +122,17 @@ Item: TypeAlias = Pick | Everything | Embed
 
 @dataclass(frozen=True)
 class Ask:
-    """A whole GET; ``key`` asks for one row, ``per_page`` for a page with its numbers."""
+    """A whole GET; ``key`` asks for one row, ``per_page`` for a page with its numbers.
+
+    ``follow`` says to follow the cursors to the end.
+    """
 
     table: str
     level: Level = field(default_factory=Level)
     page: int | None = None
     per_page: int | None = None
     count: bool = False
+    follow: bool = False
     key: tuple[Any, ...] | None = None
 
 

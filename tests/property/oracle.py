@@ -58,6 +58,8 @@ class Oracle:
             found = self.objects(table, level, rows)
             return Answer(found[0] if found else None, len(found))
         objects = self.objects(table, level, rows)
+        if ask.follow:
+            return Answer(objects, len(objects))
         limit = ask.per_page or (PAGE_SIZE if level.limit is None else level.limit)
         offset = ((ask.page or 1) - 1) * limit if ask.per_page or ask.page else level.offset or 0
         more = len(objects) > offset + limit and limit > 0 and not level.grouped

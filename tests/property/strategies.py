@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -26,12 +27,18 @@ _SUMMABLE = ("small", "int", "big", "float", "numeric")
 _ORDERED = (*_SUMMABLE, "wild", "text", "date", "naive", "aware")
 
 
+@lru_cache(maxsize=None, typed=True)
+def _among(*choices: Any) -> SearchStrategy[Any]:
+    """One of them; remembered, since making a strategy costs more than drawing from it."""
+    return st.sampled_from(choices)
+
+
 @st.composite
 def asks(draw: DrawFn, family: Family, data: Data) -> Ask:
     """A whole request."""
     maker = _Maker(draw, family, data)
     table = family.tables[draw(st.sampled_from(sorted(family.tables)))]
-    kind = draw(st.sampled_from(("list", "list", "list", "page", "item")))
+    kind = draw(st.sampled_from(("list", "list", "page", "follow", "item")))
     rows = data[table.source]
     if kind == "item" and rows:
         row = draw(st.sampled_from(rows))
@@ -43,6 +50,9 @@ def asks(draw: DrawFn, family: Family, data: Data) -> Ask:
         level = dataclasses.replace(level, limit=None, offset=None)
         page, per_page = draw(st.integers(1, 4)), draw(st.integers(1, 9))
         return Ask(table.name, level, page=page, per_page=per_page)
+    if kind == "follow" and not grouped:
+        level = dataclasses.replace(level, limit=draw(st.integers(1, 5)), offset=None)
+        return Ask(table.name, level, follow=True)
     return Ask(table.name, level, count=draw(st.booleans()))
 
 
@@ -84,11 +94,11 @@ class _Maker:
         self.embeds = 0
 
     def one(self, *choices: Any) -> Any:
-        return self.draw(st.sampled_from(choices))
+        return self.draw(_among(*choices))
 
     def some(self, most: int) -> range:
         """As many as drawn, few more often than many."""
-        return range(self.draw(st.integers(0, most)))
+        return range(self.draw(_among(*range(most + 1))))
 
     # Levels
 
@@ -113,7 +123,7 @@ class _Maker:
         for _ in self.some(3):
             pick = self.pick(table)
             self.add(found, keys, pick, {pick.key})
-        for _ in self.some(2 if depth < MAX_DEPTH and self.embeds < 6 else 0):
+        for _ in self.some(2 if depth < MAX_DEPTH and self.embeds < 4 else 0):
             embed = self.embed(table, depth)
             self.add(found, keys, embed, self.keys(table, embed))
         return tuple(found) if found else (Pick(Ref(table.key[0])),)
@@ -267,7 +277,8 @@ class _Maker:
     def containment(self, ref: Ref, negated: bool) -> Condition:
         op = self.one("cs", "cd", "ov")
         arrays = tuple(d for d in DOCUMENTS if isinstance(d, list))
-        return Condition(ref, op, Json(self.one(*(arrays if op == "ov" else DOCUMENTS))), negated)
+        pool = arrays if op == "ov" else DOCUMENTS
+        return Condition(ref, op, Json(pool[self.one(*range(len(pool)))]), negated)
 
     def comparison(
         self, ref: Ref, values: SearchStrategy[Any], kind: str, negated: bool

@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any
 
-import flask
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
-from sqlalchemy.engine import Engine
 
-from carboy import Carboy
 from tests.conftest import empty_postgresql_database
-from tests.statements import StatementCounter
 
 from .asks import Ask, url
 from .data import load, make_data
 from .models import FAMILIES, Family
 from .oracle import Answer, Oracle, same
+from .server import Server
 from .strategies import asks, is_unordered
 
 EXAMPLES = int(os.environ.get("CARBOY_PROPERTY_EXAMPLES", "2400"))
 PER_DATA_SET = 100
 ON_DEMAND = "CARBOY_PROPERTY_EXAMPLES" in os.environ
 SEEDS = range(max(1, EXAMPLES // PER_DATA_SET // len(FAMILIES)))
-
-
-class Server:
-    """One family's API on one database."""
-
-    def __init__(self, family: Family, database_url: str) -> None:
-        self.engine: Engine = sa.create_engine(database_url)
-        self.counter = StatementCounter(self.engine)
-        family.base.metadata.create_all(self.engine)
-        app = flask.Flask("property")
-        app.config["CARBOY_MAX_URL_LENGTH"] = 100_000
-        app.config["CARBOY_MAX_FILTERS"] = 1000
-        api = Carboy(app, self.engine)
-        for name, model in family.classes.items():
-            api.resource(model, name=name)
-        self.client = app.test_client()
-
-    def get(self, target: str, headers: dict[str, str]) -> tuple[int, Any]:
-        """Status and JSON; the answer must have taken one statement."""
-        before = self.counter.count()
-        response = self.client.get(target, headers=headers)
-        statements = self.counter.count() - before
-        assert response.status_code >= 400 or statements == 1, f"{statements} statements: {target}"
-        return response.status_code, json.loads(response.data)
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -69,8 +40,7 @@ def servers(
         made = {"sqlite": Server(family, f"sqlite:///{file}"), "postgresql": Server(family, url_)}
         yield made
         for server in made.values():
-            server.engine.dispose()
-            server.counter.close()
+            server.close()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -104,9 +74,21 @@ def check_one(ask: Ask, family: Family, oracle: Oracle, servers: dict[str, Serve
     headers = {"Prefer": "count=exact"} if ask.count else {}
     for name, server in servers.items():
         status, body = server.get(url(ask), headers)
+        if ask.follow and status == 200:
+            follow(server, ask, body)
         described = f"{name}: GET {url(ask)}\n{ask}\n{status} {body}\nexpected {expected}"
         unordered = is_unordered(ask.level, family.tables[ask.table])
         assert agrees(ask, expected, status, body, unordered=unordered), described
+
+
+def follow(server: Server, ask: Ask, body: Any) -> None:
+    """Add the rows of all the pages that follow to the first page's."""
+    while body["next"] is not None:
+        status, page = server.get(f"{url(ask)}&after={body['next']}", {})
+        assert status == 200, f"{url(ask)} after {body}: {page}"
+        assert page["data"], f"{url(ask)}: an empty page after {body}"
+        body["data"] += page["data"]
+        body["next"] = page["next"]
 
 
 def agrees(ask: Ask, expected: Answer, status: int, body: Any, *, unordered: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ..errors import InvalidQuery
 from ..request.ast import OrderTerm
 from ..schema import Kind, Resource, from_json, from_text
@@ -99,7 +101,9 @@ def _slot(context: Context, sort: Sort, raw: object) -> Slot | None:
         return None
     try:
         # Text straight from the database is not held to the limits of what may be written.
-        if isinstance(raw, str) or value.type.kind is Kind.OTHER:
+        if isinstance(raw, str):
+            converted = _unbounded(value.type.kind, raw) or from_text(value.type, raw)
+        elif value.type.kind is Kind.OTHER:
             converted = from_text(value.type, str(raw))
         else:
             converted = from_json(value.type, raw)
@@ -107,6 +111,18 @@ def _slot(context: Context, sort: Sort, raw: object) -> Slot | None:
         raise InvalidQuery.at("after", "after: this cursor belongs to another schema") from None
     inner = innermost(value)
     return context.slot(converted, value.type.kind, None if inner.steps else inner.field)
+
+
+def _unbounded(kind: Kind, text: str) -> object:
+    """Values that a column can hold and a request can't name: only databases write them."""
+    if text.lower() not in ("infinity", "-infinity", "nan"):
+        return None
+    if kind is Kind.FLOAT:
+        return float(text)
+    if kind is Kind.NUMERIC:
+        return Decimal(text)
+    # PostgreSQL's dates have infinities; Python's don't.
+    return text if kind in (Kind.DATE, Kind.DATETIME) else None
 
 
 def _beyond(sort: Sort, slot: Slot | None) -> Predicate:

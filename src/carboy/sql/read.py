@@ -343,7 +343,8 @@ class ReadBuilder:
             inner = innermost(sort.value)
             name = _unused(plan.root, f"sort_{index}")
             column = rows.c[name] if name in rows.c else self.expressions.value(sort.value, rows)
-            values.append(self._json(inner, column))
+            column_type = inner.field.column.type
+            values.append(self.dialect.cursor_value(inner.type, column_type, column))
         array = sa.cast(self.dialect.json_array(values), sa.Text)
         last = rows.c[_unused(plan.root, "row_index")] == shown
         return sa.func.max(sa.case((last, array)))

@@ -53,6 +53,10 @@ class Dialect(ABC):
     def json_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """A column's value as JSON shows it. The table of formats is in docs/reference/json.md."""
 
+    def cursor_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """As ``json_value``, but infinities are text: a cursor must tell them from NULL."""
+        return self.json_value(type_, column_type, value)
+
     @abstractmethod
     def json_subquery(self, query: sa.Select[Any]) -> Expression:
         """A scalar subquery whose value is an object or array of JSON."""

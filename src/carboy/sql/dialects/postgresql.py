@@ -135,6 +135,15 @@ class PostgreSQL(Dialect):
         text = sa.cast(value, sa.Text)
         return sa.case(*((text == sa.literal(a), sa.literal(b)) for a, b in type_.choices))
 
+    def cursor_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        text = sa.cast(value, sa.Text)
+        if type_.kind in (Kind.FLOAT, Kind.NUMERIC):
+            return text
+        shown = self.json_value(type_, column_type, value)
+        if type_.kind in (Kind.DATE, Kind.DATETIME):
+            return sa.case((sa.func.isfinite(value), sa.cast(shown, sa.Text)), else_=text)
+        return shown
+
     def json_subquery(self, query: sa.Select[Any]) -> Expression:
         return query.scalar_subquery()
 

@@ -176,6 +176,16 @@ class SQLite(Dialect):
             return sa.func.carboy_decimal(raw, sa.null())
         return sa.func.carboy_decimal(raw, _constant(str(int(type_.scale))))
 
+    def cursor_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        shown = self.json_value(type_, column_type, value)
+        if type_.kind is not Kind.FLOAT:
+            return shown
+        infinite = [
+            (value == _constant(number), _constant(f"""'"{text}"'"""))
+            for number, text in (("9e999", "Infinity"), ("-9e999", "-Infinity"))
+        ]
+        return _json(sa.case(*infinite, else_=shown))
+
     def json_subquery(self, query: sa.Select[Any]) -> Expression:
         return _json(query.scalar_subquery())
 

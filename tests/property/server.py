@@ -1,0 +1,48 @@
+"""A family's API on one database, asked in process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import flask
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from carboy import Carboy
+from tests.statements import StatementCounter
+
+from .models import Family
+
+
+class Server:
+    """One family's API on one database."""
+
+    def __init__(self, family: Family, database_url: str) -> None:
+        self.engine: Engine = sa.create_engine(database_url)
+        self.counter = StatementCounter(self.engine)
+        family.base.metadata.create_all(self.engine)
+        app = flask.Flask("property")
+        app.config["CARBOY_MAX_URL_LENGTH"] = 100_000
+        app.config["CARBOY_MAX_FILTERS"] = 1000
+        api = Carboy(app, self.engine)
+        for name, model in family.classes.items():
+            api.resource(model, name=name)
+        self.client = app.test_client()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+        self.counter.close()
+
+    def get(
+        self, target: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, Any]:
+        """Status and JSON; the answer must have taken one statement."""
+        before = self.counter.count()
+        response = self.client.get(target, headers=headers)
+        statements = self.counter.count() - before
+        assert response.status_code >= 400 or statements == 1, f"{statements} statements: {target}"
+        return response.status_code, json.loads(response.data)
