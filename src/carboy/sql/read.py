@@ -281,7 +281,7 @@ class ReadBuilder:
             return value
         # JSON has no equality to group by; its text has. The same goes for types unknown here.
         if output.value.type.kind is Kind.JSON:
-            return self.dialect.groupable(value)
+            return self.dialect.groupable(self._json(output.value, value))
         return self.dialect.comparable(output.value.type, output.value.field.column.type, value)
 
     def _raw_spread(
