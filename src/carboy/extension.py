@@ -14,10 +14,17 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
-from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
+from .errors import (
+    ApiError,
+    InternalError,
+    LimitExceeded,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+)
 from .execute import Database
 from .pipeline import Api, answer, index, read_view
 from .plan import plan_view
@@ -35,7 +42,6 @@ from .schema import (
 from .settings import Settings, read_settings
 
 _KEY = "carboy"
-_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 logger = logging.getLogger("carboy")
 
@@ -80,25 +86,11 @@ class Carboy:
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
-        for rule in {prefix or "/", f"{prefix}/"}:
-            app.add_url_rule(
-                rule,
-                "carboy_index",
-                self._index_view,
-                methods=["GET", "OPTIONS"],
-                provide_automatic_options=False,
-                strict_slashes=True,
-            )
         app.url_map.converters["carboy_key"] = KeyConverter
-        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<carboy_key:key>"):
-            app.add_url_rule(
-                rule,
-                "carboy",
-                self._view,
-                methods=_METHODS,
-                provide_automatic_options=False,
-                merge_slashes=False,
-            )
+        _add_view(app, "carboy_index", self._index_view, {prefix or "/", f"{prefix}/"})
+        item = f"{prefix}/<string:resource>/<carboy_key:key>"
+        _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
+        _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
         self,
@@ -198,10 +190,18 @@ class Carboy:
         return _to_flask(self._guarded(self._index))
 
     def _index(self) -> Response:
-        if flask.request.method == "OPTIONS":
-            return respond_options(("GET", "HEAD", "OPTIONS"))
+        method, allowed = flask.request.method, ("GET", "HEAD", "OPTIONS")
+        if method == "OPTIONS":
+            return respond_options(allowed)
+        if method not in allowed:
+            raise MethodNotAllowed.here("the API's index", allowed)
         api = self._api()
         return index(api, flask.request.script_root + api.settings.prefix.rstrip("/"))
+
+    def _nothing_view(self, path: str) -> flask.Response:
+        """A path that is neither a collection's nor an item's, such as ``/api/users/``."""
+        name = path.strip("/").partition("/")[0]
+        return _answer_error(NotFound(f"there is no resource {path!r}; did you mean {name!r}?"))
 
     def _answer(self, resource: str, key: str | None) -> Response:
         def respond() -> Response:
@@ -217,6 +217,8 @@ class Carboy:
             if not isinstance(error, InternalError):
                 return respond_error(error)
             return _internal_error(error)
+        except RequestEntityTooLarge:
+            return respond_error(PayloadTooLarge("the body is too large (MAX_CONTENT_LENGTH)"))
         except HTTPException:
             raise
         except Exception as error:  # noqa: BLE001  a 500 tells the client nothing, the log all
@@ -239,6 +241,20 @@ class Carboy:
             _body(settings) if request.method in _WITH_BODY else b"",
             path=request.script_root + request.path,
         )
+
+
+def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
+    """Let a view answer every method, even those that HTTP doesn't know: a 405 is a problem too.
+
+    ``add_url_rule`` can't say so, and adds an OPTIONS of its own.
+    """
+    app.view_functions[endpoint] = view
+    for path in sorted(paths):
+        rule = app.url_rule_class(
+            path, endpoint=endpoint, methods=None, strict_slashes=True, merge_slashes=False
+        )
+        rule.provide_automatic_options = False  # type: ignore[attr-defined]
+        app.url_map.add(rule)
 
 
 def api_of(app: flask.Flask) -> Carboy:
