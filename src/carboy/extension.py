@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from .errors import (
     ApiError,
+    BadRequest,
     InternalError,
     LimitExceeded,
     MethodNotAllowed,
@@ -217,8 +218,6 @@ class Carboy:
             if not isinstance(error, InternalError):
                 return respond_error(error)
             return _internal_error(error)
-        except RequestEntityTooLarge:
-            return respond_error(PayloadTooLarge("the body is too large (MAX_CONTENT_LENGTH)"))
         except HTTPException:
             raise
         except Exception as error:  # noqa: BLE001  a 500 tells the client nothing, the log all
@@ -275,8 +274,14 @@ def _body(settings: Settings) -> bytes:
     """The request's body, read no further than the limit."""
     limit = settings.max_body_bytes
     length = flask.request.content_length
-    body = b"" if length is not None and length > limit else flask.request.stream.read(limit + 1)
-    if (length or 0) > limit or len(body) > limit:
+    too_long = length is not None and length > limit
+    try:
+        body = b"" if too_long else flask.request.stream.read(limit + 1)
+    except RequestEntityTooLarge:
+        raise PayloadTooLarge("the body is larger than Flask's MAX_CONTENT_LENGTH") from None
+    except ClientDisconnected:
+        raise BadRequest("the body ends before its Content-Length") from None
+    if too_long or len(body) > limit:
         raise PayloadTooLarge(f"the body is larger than {limit} bytes (CARBOY_MAX_BODY_BYTES)")
     return body
 
