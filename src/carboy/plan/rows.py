@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, field
 
 from ..errors import InvalidBody, LimitExceeded, PayloadTooLarge, Problem
-from ..schema import Field, Relation, Resource, attribute_value
+from ..schema import Field, Relation, Resource, Validate, attribute_value
 from .context import Context
 from .links import FilledBy, filled_columns, nested_relation
 
@@ -114,6 +114,7 @@ class RowReader:
         """A row of the resource that the URL names; ``item`` is the URL's key."""
         matching = resource.key if item is not None else conflict
         row = self._row(resource, data, pointer, mode, matching=matching)
+        self._validate(self._context.validate, row.values, pointer)
         if item is None:
             return row
         values = dict(row.values)
@@ -167,7 +168,7 @@ class RowReader:
         self._conflicting(resource, data, related, pointer)
         if mode != "update":
             self._complete(resource, data, values, filled_here, pointer, mode, matching)
-        self._validate(resource, values, pointer)
+        self._validate(resource.validate, values, pointer)
         return RowPlan(resource, pointer, self.faults.row(pointer), values, related)
 
     def _spend_row(self) -> None:
@@ -235,11 +236,11 @@ class RowReader:
             elif field_.nullable and self._missing == "null":
                 values[field_.name] = None
 
-    def _validate(self, resource: Resource, values: Mapping[str, Any], pointer: str) -> None:
-        if resource.validate is None:
+    def _validate(self, validate: Validate | None, values: Mapping[str, Any], pointer: str) -> None:
+        if validate is None:
             return
         try:
-            found = resource.validate(MappingProxyType(dict(values))) or {}
+            found = validate(MappingProxyType(dict(values))) or {}
         except ValueError as error:
             found = {"": str(error)}
         for name, detail in found.items():
