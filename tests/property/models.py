@@ -113,9 +113,7 @@ class Player(League):
         sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("team_id", sa.ForeignKey("teams.id")),
-        sa.Column(
-            "captain_id", sa.ForeignKey("players.id", deferrable=True, initially="DEFERRED")
-        ),
+        sa.Column("captain_id", sa.ForeignKey("players.id", deferrable=True, initially="DEFERRED")),
         sa.Column("shirt", sa.Integer),
         sa.Column("salary", sa.Numeric(10, 2)),
         sa.Column("height", sa.Double),
@@ -187,9 +185,7 @@ class Goal(League):
         sa.Column("match_day", sa.Date),
         sa.Column("scorer_id", sa.ForeignKey("players.id")),
         sa.Column("minute", sa.Integer),
-        sa.ForeignKeyConstraint(
-            ["match_home", "match_day"], ["matches.home_id", "matches.day"]
-        ),
+        sa.ForeignKeyConstraint(["match_home", "match_day"], ["matches.home_id", "matches.day"]),
     )
     match = relationship(Match, back_populates="goals")
     scorer = relationship(Player, back_populates="goals")
@@ -234,11 +230,9 @@ class Strange(Odd):
 
 
 _strange = Strange.__table__
-Strange.parent = relationship(  # type: ignore[attr-defined]
-    Strange, remote_side=_strange.c["the key"], back_populates="children"
-)
-Strange.children = relationship(Strange, back_populates="parent")  # type: ignore[attr-defined]
-Strange.friends = relationship(  # type: ignore[attr-defined]
+Strange.parent = relationship(Strange, remote_side=_strange.c["the key"], back_populates="children")
+Strange.children = relationship(Strange, back_populates="parent")
+Strange.friends = relationship(
     Strange,
     secondary=_friends,
     primaryjoin=_strange.c["the key"] == _friends.c["one's"],
@@ -269,9 +263,7 @@ class Leaf(Odd):
 
 
 _leaf = Leaf.__table__
-Leaf.up = relationship(  # type: ignore[attr-defined]
-    Leaf, remote_side=[_leaf.c.code, _leaf.c.no], backref="downs"
-)
+Leaf.up = relationship(Leaf, remote_side=[_leaf.c.code, _leaf.c.no], backref="downs")
 
 
 _KINDS: tuple[tuple[type[Any], str], ...] = (
@@ -302,9 +294,7 @@ def _column(column: sa.Column[Any]) -> Column:
     if isinstance(column.type, sa.Enum):
         assert column.type.enum_class is not None
         members = tuple(column.type.enum_class)
-    return Column(
-        column.key, kind_of(column), bool(column.nullable), bool(column.unique), members
-    )
+    return Column(column.key, kind_of(column), bool(column.nullable), bool(column.unique), members)
 
 
 def _link(prop: Any, names: Mapping[Any, str]) -> Link:
@@ -327,7 +317,7 @@ def _family(name: str, base: type[DeclarativeBase], classes: Mapping[str, type])
             n,
             mapper.local_table.name,  # type: ignore[attr-defined]
             {c.key: _column(c) for c in mapper.columns},
-            tuple(c.key for c in mapper.primary_key),
+            tuple(str(c.key) for c in mapper.primary_key),
             {p.key: _link(p, names) for p in mapper.relationships},
         )
         for n, mapper in mappers.items()

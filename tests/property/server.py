@@ -37,7 +37,9 @@ class Server:
         self.engine.dispose()
         self.counter.close()
 
-    def get(self, target: str, headers: Mapping[str, str] = MappingProxyType({})) -> tuple[int, Any]:
+    def get(
+        self, target: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, Any]:
         """Status and JSON; the answer must have taken one statement."""
         before = self.counter.count()
         response = self.client.get(target, headers=headers)

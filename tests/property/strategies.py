@@ -78,9 +78,7 @@ def _renamed(level: Level, prefix: str) -> Level:
     )
     new = {i.key for i in level.items if isinstance(i, Pick)} if level.grouped else set()
     order = tuple(
-        Term(Ref(f"{prefix} {t.ref.name}"), (), t.descending, t.nulls)
-        if t.ref.name in new
-        else t
+        Term(Ref(f"{prefix} {t.ref.name}"), (), t.descending, t.nulls) if t.ref.name in new else t
         for t in level.order
     )
     return dataclasses.replace(level, items=items, order=order)
@@ -213,7 +211,9 @@ class _Maker:
         picks = {f"g {n}": Pick(Ref(n), f"g {n}") for n in (self.one(*names), self.one(*names))}
         filters = tuple(self.filter(target, 0) for _ in self.some(1))
         spread = not top or self.one(True, False)
-        return Embed(relation, Level(tuple(picks.values()), filters), None, self.one(False, True), spread)
+        return Embed(
+            relation, Level(tuple(picks.values()), filters), None, self.one(False, True), spread
+        )
 
     def aggregate(self, table: Table, alias: str) -> Pick:
         name = self.one("count", "sum", "avg", "min", "max")
@@ -260,7 +260,7 @@ class _Maker:
         ref, negated = self.ref(table), self.one(False, True)
         column = table.columns[ref.name]
         if self.one(True, False, False, False):
-            words = ("null", "not_null")
+            words: tuple[str, ...] = ("null", "not_null")
             words += ("true", "false", "unknown") if column.kind == "bool" else ()
             return Condition(ref, "is", self.one(*words), negated)
         kind = "text" if ref.as_text else column.kind

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.conftest import empty_postgresql_database
 
 from .asks import Ask, url
-from .data import Data, load, make_data
+from .data import load, make_data
 from .models import FAMILIES, Family
 from .oracle import Answer, Oracle, same
 from .server import Server

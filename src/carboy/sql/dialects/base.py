@@ -115,11 +115,11 @@ class Dialect(ABC):
         """A comparable column as orders and ``<`` want it: enums in their declared order."""
         if type_.kind is not Kind.ENUM:
             return value
-        places = [
+        places: list[Any] = [
             (value == stored, sa.literal_column(str(place)))
             for place, (stored, _) in enumerate(type_.choices)
         ]
-        unknown = (value.is_not(sa.null()), sa.literal_column(str(len(places))))
+        unknown: Any = (value.is_not(sa.null()), sa.literal_column(str(len(places))))
         return sa.case(*places, unknown)
 
     def distinct(self, value: Expression, parameter: Expression) -> Expression:
