@@ -15,6 +15,7 @@ from .context import Context
 from .links import FilledBy, filled_columns, nested_relation
 
 MAX_FAULTS = 100
+_SHOWN_FAULTS = 3
 _BY_PARENT = "is set by the object around it; leave it out"
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -66,7 +67,9 @@ class Faults:
         self._count += 1
         if self._count <= MAX_FAULTS:
             name = pointer.rsplit("/", 1)[-1]
-            described = f"{name}: {detail}" if name and not name.isdigit() else detail
+            # A rule of the application's own may name the field itself.
+            named = name and not name.isdigit() and not detail.startswith(name)
+            described = f"{name} {detail}" if named else detail
             row = self.row(pointer)
             self._problems.append(
                 Problem(described, code, pointer, row=UNSET if row is None else row)
@@ -80,12 +83,12 @@ class Faults:
         """Raise InvalidBody if there are any."""
         if not self._problems:
             return
-        detail = self._problems[0].detail
+        shown = [problem.detail for problem in self._problems[:_SHOWN_FAULTS]]
+        if self._count > _SHOWN_FAULTS:
+            shown.append(f"{self._count} faults in all")
         if self._count > MAX_FAULTS:
-            detail += f"; {self._count} faults in all, the first {MAX_FAULTS} are listed"
-        elif self._count > 1:
-            detail += f"; {self._count} faults in all"
-        raise InvalidBody(detail, self._problems)
+            shown.append(f"the first {MAX_FAULTS} are listed")
+        raise InvalidBody("; ".join(shown), self._problems)
 
 
 Mode = Literal["create", "update", "replace", "upsert", "delete"]

@@ -203,7 +203,9 @@ class PostgreSQL(Dialect):
         array = sa.case((is_array, document), else_=_constant("'[]'::jsonb"))
         mine = sa.func.jsonb_array_elements(array).column_valued()
         theirs = sa.func.jsonb_array_elements(parameter).column_valued()
-        return sa.exists(sa.select(mine).where(mine == theirs))
+        shared = sa.exists(sa.select(mine).where(mine == theirs))
+        # EXISTS is never NULL; an operator on NULL is.
+        return sa.case((document.is_not(sa.null()), shared))
 
     def orders_enums(self, column_type: Any) -> bool:
         return bool(getattr(column_type, "native_enum", False))
