@@ -201,7 +201,7 @@ class RowReader:
             writable = [f.name for f in resource.fields.values() if f.writable]
             near = difflib.get_close_matches(name, writable, n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            self.faults.add(place, f"{resource.name!r} has no such field{hint}", "unknown-field")
+            self.faults.add(place, f"is no field of {resource.name!r}{hint}", "unknown-field")
 
     def _conflicting(
         self,

@@ -2,6 +2,7 @@
 
 from .attributes import as_attribute, attribute_value, comparable_value, key_text
 from .build import Registration, SchemaError, build_schema, default_name, subject_of
+from .clauses import flat_lists
 from .model import Field, Relation, Resource, Schema, Validate
 from .moments import UTCDateTime
 from .reflect import Reflected, reflect
@@ -26,6 +27,7 @@ __all__ = [
     "comparable_value",
     "default_name",
     "field_type",
+    "flat_lists",
     "from_json",
     "from_text",
     "key_text",

@@ -226,11 +226,6 @@ class PostgreSQL(Dialect):
     ) -> Expression:
         return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
 
-    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
-        if getattr(column_type, "native_enum", False):
-            return value
-        return super().ordered(type_, column_type, value)
-
     def lock(self, number: int, *, wait: bool) -> Expression:
         take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
         return take(sa.literal(number, sa.BigInteger))
