@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, abort, redirect, request
 from sqlalchemy import Float, Select, and_, cast, func, or_, select
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
 
 from carboy import Carboy, Part
 from carboy.errors import InvalidBody
@@ -29,6 +30,12 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 api = Carboy()
 views = Blueprint("blog", __name__)
+
+
+@views.get("/")
+def home() -> BaseResponse:
+    """What the API holds."""
+    return redirect("/api")
 
 
 # --- users ---
