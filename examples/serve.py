@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
-import socket
 import sys
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from granian import Granian
-from granian.constants import Interfaces
-from granian.log import LogLevels
 from rich.console import Console
 from rich.progress import track
 
+from carboy.serve import ServerOptions, Target, TargetError, reserve, run
+
 HOST = "127.0.0.1"
 THREADS = 4
-"""Of each worker: no more than its pool has connections for."""
-STOP_SECONDS = 5
-"""For requests in progress."""
+"""No more than the pool has connections for."""
 BATCH = 250
 """Rows between two looks of the progress bar at the database."""
 PAGES = {
@@ -53,42 +46,18 @@ def main() -> None:
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         sys.exit(f"DATABASE_URL: {error}")
     fill(module.app, module.db, example)
-    server = Granian(
-        f"{module.__name__}:app",
-        address=HOST,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=min(os.cpu_count() or 1, 4),
-        blocking_threads=THREADS,
-        backpressure=THREADS,
-        workers_kill_timeout=STOP_SECONDS,
-        log_level=LogLevels.warning,
-    )
-    server.on_startup(lambda: announce(example, port))
-    server.serve(target_loader=partial(worker_application, module.__name__), wrap_loader=False)
-
-
-def worker_application(module: str) -> Any:
-    """The application, in one of the server's processes."""
-    # A Ctrl-C is for the server alone, which then ends its processes one by one.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    return importlib.import_module(module).app
+    options = ServerOptions(HOST, port, threads=THREADS)
+    run(Target(f"{module.__name__}:app"), options, ready=lambda: announce(example, port))
 
 
 def free_port(text: str) -> int:
     """The port, if it is one and nobody listens there."""
     if not text.isdecimal() or not 0 < int(text) < 2**16:
         sys.exit(f"PORT={text}: a port is a number from 1 to 65535")
-    with socket.socket() as probe:
-        # Without this, connections that have just ended would count as well.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, int(text)))
-        except OSError as error:
-            reason = os.strerror(error.errno or 0).lower()
-            sys.exit(f"PORT={text}: {reason}; choose another: make run PORT=8001")
-    return int(text)
+    try:
+        return reserve(HOST, int(text))[1]
+    except TargetError as error:
+        sys.exit(f"PORT={text}: {error}; choose another: make run PORT=8001")
 
 
 def fill(app: Flask, db: SQLAlchemy, example: str) -> None:
@@ -106,7 +75,6 @@ def fill(app: Flask, db: SQLAlchemy, example: str) -> None:
         except sa.exc.DBAPIError as error:
             sys.exit(f"{db.engine.url!r}: {error.orig}")
         db.session.remove()
-        # The server's workers are forked from this process; none may share a connection.
         db.engine.dispose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +25,8 @@ class StatementCounter:
         self._statements: list[str] = []
         self._sent = 0
         # libpq writes through a descriptor of its own, so that both have a place in the file.
-        self._written = tempfile.NamedTemporaryFile()
-        self._trace = open(self._written.name, "rb")
+        self._written = tempfile.NamedTemporaryFile()  # noqa: SIM115  until ``close``
+        self._trace = Path(self._written.name).open("rb")  # noqa: SIM115  the same
         name = engine.dialect.name
         sa.event.listen(engine, "connect", self._sqlite if name == "sqlite" else self._postgresql)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Flask, Response, abort, request
-from sqlalchemy import Float, Select, and_, cast, delete, event, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from flask import Blueprint, Flask, Response, abort, redirect, request
+from sqlalchemy import Float, Select, and_, cast, func, or_, select
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
 
 from carboy import Carboy, Part
+from carboy.errors import InvalidBody
 
 from .models import Category, Post, Tag, User, db
 
@@ -27,12 +29,13 @@ A_POST = f"/posts/<int(max={MAX_KEY}):post_id>"
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 api = Carboy()
-api.resource(User)
-api.resource(Category)
-api.resource(Post, search=("title", "content"), order="created_at.desc")
-api.resource(Tag)
-
 views = Blueprint("blog", __name__)
+
+
+@views.get("/")
+def home() -> BaseResponse:
+    """What the API holds."""
+    return redirect("/api")
 
 
 # --- users ---
@@ -41,18 +44,16 @@ views = Blueprint("blog", __name__)
 @views.post("/users")
 def create_user() -> Response:
     """Sign up; a taken name or address is a 409."""
-    body = json_object(request.get_json())
-    refuse(faults(body))
-    return created(body)
+    return api.create(User, USER)
 
 
 @views.post("/users/safe-create")
 def create_user_safely() -> Response | tuple[dict[str, Any], int]:
     """Sign up by stricter rules; every fault is named."""
-    body = json_object(request.get_json())
-    if found := faults(body, strict=True):
-        return {"errors": found}, 400
-    return created(body)
+    try:
+        return api.create(User, USER, validate=strict)
+    except InvalidBody as error:
+        return {"errors": [problem.detail for problem in error.problems]}, 400
 
 
 @views.post("/users/bulk-create")
@@ -61,12 +62,7 @@ def create_users() -> tuple[dict[str, Any], int]:
     rows = request.get_json()
     if not isinstance(rows, list):
         abort(400, "the body must be a JSON array")
-    for number, row in enumerate(rows):
-        refuse([f"row {number}: {fault}" for fault in faults(json_object(row))])
-    if rows:
-        users = [{"username": row["username"], "email": row["email"]} for row in rows]
-        db.session.execute(insert(User), users)
-        db.session.commit()
+    api.create(User, "id", body=rows)
     return {"message": f"Created {len(rows)} users"}, 201
 
 
@@ -96,28 +92,14 @@ def show_user(user_id: int) -> Response:
 @views.put(A_USER)
 def change_user(user_id: int) -> Response:
     """Change what the body names."""
-    body = json_object(request.get_json())
-    changes: dict[str, Any] = {
-        name: body[name] for name in ("username", "email", "is_active") if name in body
-    }
-    refuse(faults(changes, partial=True))
-    if changes:
-        db.session.execute(update(User).where(User.id == user_id).values(changes))
-    user = select(User).where(User.id == user_id)
-    response = api.read(user, USER, one=True, session=db.session)
-    db.session.commit()
-    return response
+    return api.update(User, user_id, USER)
 
 
 @views.delete(A_USER)
 def delete_user(user_id: int) -> dict[str, str]:
     """Delete a user and their posts."""
-    deleted = delete(User).where(User.id == user_id).returning(User.username)
-    username = db.session.scalar(deleted)
-    if username is None:
-        abort(404, f"there is no user {user_id}")
-    db.session.commit()
-    return {"message": f"User {username} deleted successfully"}
+    deleted = api.delete(User, user_id, "username").get_json()
+    return {"message": f"User {deleted['username']} deleted successfully"}
 
 
 # --- posts ---
@@ -180,11 +162,20 @@ def newest_posts() -> Select[Post]:
 # --- what clients send ---
 
 
-def json_object(value: object) -> dict[str, Any]:
-    """The value, or a 400."""
-    if not isinstance(value, dict):
-        abort(400, "a user must be a JSON object")
-    return value
+def filled(values: Mapping[str, Any]) -> dict[str, str]:
+    """A name or an address is more than white space."""
+    names = ("username", "email")
+    return {name: f"{name} is required" for name in names if not values.get(name, name).strip()}
+
+
+def strict(values: Mapping[str, Any]) -> dict[str, str]:
+    """The rules of ``safe-create``."""
+    found = {}
+    if len(values.get("username", "abc").strip()) < 3:
+        found["username"] = "username must have at least 3 characters"
+    if not EMAIL.fullmatch(values.get("email", "a@b.c")):
+        found["email"] = "email must be a valid address"
+    return found
 
 
 def whole_number(name: str, default: int | None = None) -> int:
@@ -193,50 +184,6 @@ def whole_number(name: str, default: int | None = None) -> int:
     if not re.fullmatch("[0-9]{1,10}", str(text)) or not 1 <= int(str(text)) <= MAX_KEY:
         abort(400, f"{name} must be a whole number from 1 to {MAX_KEY}")
     return int(str(text))
-
-
-def refuse(found: list[str]) -> None:
-    """A 400 that says what is wrong, if anything is."""
-    if found:
-        abort(400, "; ".join(found))
-
-
-def faults(body: dict[str, Any], *, strict: bool = False, partial: bool = False) -> list[str]:
-    """All that is wrong with a user's fields; with ``partial`` they may be absent."""
-    found = []
-    for name, longest in (("username", 80), ("email", 120)):
-        value = body.get(name)
-        if name not in body and partial:
-            continue
-        if value is None or value == "":
-            found.append(f"{name} is required")
-        elif not isinstance(value, str) or not value.isprintable() or len(value) > longest:
-            found.append(f"{name} must be printable text of at most {longest} characters")
-        elif strict and name == "username" and len(value.strip()) < 3:
-            found.append("username must have at least 3 characters")
-        elif strict and name == "email" and not EMAIL.fullmatch(value):
-            found.append("email must be a valid address")
-    if partial and not isinstance(body.get("is_active", True), bool):
-        found.append("is_active must be true or false")
-    return found
-
-
-def created(body: dict[str, Any]) -> Response:
-    """Store a new user; the constraints say whether name and address are free."""
-    user = User(username=body["username"], email=body["email"])
-    db.session.add(user)
-    db.session.flush()
-    stored = select(User).where(User.id == user.id)
-    response = api.read(stored, USER, one=True, session=db.session, status=201)
-    db.session.commit()
-    return response
-
-
-@views.errorhandler(IntegrityError)
-def answer_conflict(_: IntegrityError) -> tuple[dict[str, str], int]:
-    """The only constraints that these views can break are the unique ones of a user."""
-    db.session.rollback()
-    return {"error": "username or email already exists"}, 409
 
 
 def answer_error(error: HTTPException) -> tuple[dict[str, Any], int, list[tuple[str, str]]]:
@@ -257,15 +204,12 @@ def create_app(config: object = None) -> Flask:
     api.init_app(app, db)
     app.register_blueprint(views)
     app.register_error_handler(HTTPException, answer_error)
-    with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            event.listen(db.engine, "connect", enforce_foreign_keys)
     return app
 
 
-def enforce_foreign_keys(connection: Any, _: object) -> None:
-    """SQLite minds them only when told to, on each connection."""
-    connection.execute("PRAGMA foreign_keys = ON")
-
+api.resource(User, writable=("username", "email", "is_active"), validate=filled)
+api.resource(Category)
+api.resource(Post, search=("title", "content"), order="created_at.desc")
+api.resource(Tag)
 
 app = create_app()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import String, delete, select, update
+from sqlalchemy import String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import HTTPException
 
@@ -38,17 +39,14 @@ class Car(Base):
     doors: Mapped[int]
 
 
-api.resource(Car)
-
 views = Blueprint("cars", __name__)
 
 
 @views.post("/cars")
 def create_car() -> tuple[dict[str, str], int]:
     """Store a car."""
-    car = car_fields()
-    db.session.add(Car(**car))
-    db.session.commit()
+    require_json()
+    car = api.create(Car, "name").get_json()
     return {"message": f"car {car['name']} has been created successfully."}, 201
 
 
@@ -68,41 +66,31 @@ def show_car(car_id: int) -> Response:
 
 @views.put(A_CAR)
 def change_car(car_id: int) -> dict[str, str]:
-    """Store a car in the place of another."""
-    changed = update(Car).where(Car.id == car_id).values(car_fields()).returning(Car.name)
-    return {"message": f"car {written(changed, car_id)} successfully updated"}
+    """Change what the body names."""
+    require_json()
+    car = api.update(Car, car_id, "name").get_json()
+    return {"message": f"car {car['name']} successfully updated"}
 
 
 @views.delete(A_CAR)
 def delete_car(car_id: int) -> dict[str, str]:
     """Delete a car."""
-    deleted = delete(Car).where(Car.id == car_id).returning(Car.name)
-    return {"message": f"car {written(deleted, car_id)} successfully deleted"}
+    car = api.delete(Car, car_id, "name").get_json()
+    return {"message": f"car {car['name']} successfully deleted"}
 
 
-def written(statement: Any, car_id: int) -> str:
-    """The name of the car that the statement has written, or a 404."""
-    name: str | None = db.session.scalar(statement)
-    if name is None:
-        abort(404, f"there is no car {car_id}")
-    db.session.commit()
-    return name
-
-
-def car_fields() -> dict[str, Any]:
-    """The name, model and doors of the request's body, or a 415 or 400."""
+def require_json() -> None:
+    """The words that clients of these views know, before the API's own."""
     if not request.is_json:
         abort(415, "The request payload is not in JSON format")
-    body = request.get_json()
-    if not isinstance(body, dict):
-        abort(400, "a car must be a JSON object")
-    for name in ("name", "model"):
-        text = body.get(name)
-        if not isinstance(text, str) or not text.isprintable() or not 1 <= len(text) <= 80:
-            abort(400, f"{name} must be printable text of 1 to 80 characters")
-    if type(body.get("doors")) is not int or not 0 <= body["doors"] <= 20:
-        abort(400, "doors must be a whole number from 0 to 20")
-    return {name: body[name] for name in ("name", "model", "doors")}
+
+
+def sensible(values: Mapping[str, Any]) -> dict[str, str]:
+    """A car has a name, a model, and a number of doors that fits on it."""
+    found = {n: f"{n} is required" for n in ("name", "model") if not values.get(n, n).strip()}
+    if not 0 <= values.get("doors", 0) <= 20:
+        found["doors"] = "doors must be a whole number from 0 to 20"
+    return found
 
 
 def answer_error(error: HTTPException) -> tuple[dict[str, Any], int, list[tuple[str, str]]]:
@@ -122,5 +110,7 @@ def create_app(config: object = None) -> Flask:
     app.register_error_handler(HTTPException, answer_error)
     return app
 
+
+api.resource(Car, validate=sensible)
 
 app = create_app()

@@ -3,7 +3,7 @@
 from .errors import ApiError
 from .extension import Carboy
 from .respond import Part
-from .schema import SchemaError
+from .schema import SchemaError, UTCDateTime
 from .settings import SettingError
 
-__all__ = ["ApiError", "Carboy", "Part", "SchemaError", "SettingError"]
+__all__ = ["ApiError", "Carboy", "Part", "SchemaError", "SettingError", "UTCDateTime"]

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import flask
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Mapper, Session, scoped_session
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
@@ -27,12 +28,14 @@ from .errors import (
     PayloadTooLarge,
 )
 from .execute import Database
-from .pipeline import Api, answer, index, read_view
-from .plan import plan_view
-from .request import parse
+from .pipeline import Api, answer, index, read_view, write
+from .plan import Context, plan_view
+from .request import Prefer, Request, check_content_type, join_key, parse, parse_select
+from .request.ast import Query
 from .respond import Response, respond_error, respond_options
 from .schema import (
     Registration,
+    Resource,
     Schema,
     SchemaError,
     Validate,
@@ -161,6 +164,65 @@ class Carboy:
         """Expose what ``carboy.schema.reflect`` found."""
         self._registrations += registrations
 
+    def create(
+        self,
+        model: Any,
+        shape: str | None = None,
+        *,
+        body: Any = None,
+        validate: Validate | None = None,
+    ) -> flask.Response:
+        """Answer a view of your own by creating the request's object, or its array of them.
+
+        The resource's own rules hold, and ``validate`` beside them. ``body`` replaces the
+        request's. The answer is the row in ``shape``, or ``{"data": [...]}``, with a 201.
+        Raises ``ApiError``, which the extension answers for you.
+        """
+        return self._written("POST", model, None, shape, body, validate)
+
+    def update(
+        self,
+        model: Any,
+        key: Any,
+        shape: str | None = None,
+        *,
+        body: Any = None,
+        validate: Validate | None = None,
+    ) -> flask.Response:
+        """Answer a view of your own by changing what the request's object names in one row.
+
+        ``key`` is the row's, a tuple where it has several parts. The rest is as in ``create``.
+        """
+        return self._written("PATCH", model, key, shape, body, validate)
+
+    def delete(self, model: Any, key: Any, shape: str | None = None) -> flask.Response:
+        """Answer a view of your own by deleting one row: with it in ``shape``, or with a 204."""
+        return self._written("DELETE", model, key, shape, None, None)
+
+    def _written(
+        self,
+        method: str,
+        model: Any,
+        key: Any,
+        shape: str | None,
+        body: Any,
+        validate: Validate | None,
+    ) -> flask.Response:
+        api = self._api()
+        resource = _resource_of(api.schema, model)
+        context = Context(api.schema, api.settings, trusted=True, validate=validate)
+        parts = key if isinstance(key, tuple) else (key,)
+        request = Request(
+            method=method,
+            resource=resource.name,
+            key=None if key is None else join_key(map(str, parts)),
+            query=Query(select=parse_select(shape) if shape is not None else None),
+            prefer=Prefer(return_="representation") if shape is not None else Prefer(),
+            body=_own_body(api.settings, body) if method != "DELETE" else None,
+            path=flask.request.script_root + flask.request.path,
+        )
+        return _to_flask(write(api, resource, request, context))
+
     @property
     def schema(self) -> Schema:
         """What is exposed, in the current application."""
@@ -215,9 +277,7 @@ class Carboy:
         try:
             return respond()
         except ApiError as error:
-            if not isinstance(error, InternalError):
-                return respond_error(error)
-            return _internal_error(error)
+            return _refused(error)
         except HTTPException:
             raise
         except Exception as error:  # noqa: BLE001  a 500 tells the client nothing, the log all
@@ -267,23 +327,42 @@ def _to_flask(response: Response) -> flask.Response:
 
 def _answer_error(error: ApiError) -> flask.Response:
     """What the application's own views raise, by ``read`` or by hand."""
-    return _to_flask(respond_error(error))
+    return _to_flask(_refused(error))
+
+
+def _refused(error: ApiError) -> Response:
+    return _internal_error(error) if isinstance(error, InternalError) else respond_error(error)
 
 
 def _body(settings: Settings) -> bytes:
-    """The request's body, read no further than the limit."""
-    limit = settings.max_body_bytes
-    length = flask.request.content_length
-    too_long = length is not None and length > limit
+    """The request's body, read no further than the limit; the application's own may be lower."""
+    request, limit = flask.request, settings.max_body_bytes
+    if request.max_content_length is None or request.max_content_length > limit:
+        request.max_content_length = limit
     try:
-        body = b"" if too_long else flask.request.stream.read(limit + 1)
-    except RequestEntityTooLarge:
-        raise PayloadTooLarge("the body is larger than Flask's MAX_CONTENT_LENGTH") from None
+        return request.get_data()
+    except RequestEntityTooLarge as error:
+        limit = request.max_content_length
+        detail = f"the body is larger than {limit} bytes (CARBOY_MAX_BODY_BYTES)"
+        raise PayloadTooLarge(detail) from error
     except ClientDisconnected:
         raise BadRequest("the body ends before its Content-Length") from None
-    if too_long or len(body) > limit:
-        raise PayloadTooLarge(f"the body is larger than {limit} bytes (CARBOY_MAX_BODY_BYTES)")
-    return body
+
+
+def _own_body(settings: Settings, body: Any) -> bytes:
+    """What a view of the application's own writes: its own data, or the request's JSON."""
+    if body is not None:
+        return msgspec.json.encode(body)
+    check_content_type(flask.request.content_type)
+    return _body(settings)
+
+
+def _resource_of(schema: Schema, model: Any) -> Resource:
+    subject = subject_of(model)
+    found = schema.of_mapper(subject) if isinstance(subject, Mapper) else None
+    if found is None:
+        raise SchemaError(f"give {model!r} to api.resource() first")
+    return found
 
 
 def _internal_error(error: Exception) -> Response:

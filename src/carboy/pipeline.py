@@ -69,10 +69,11 @@ def read(api: Api, resource: Resource, request: Request) -> Response:
     return respond_list(request, planned, result, api.cursor_key)
 
 
-def write(api: Api, resource: Resource, request: Request) -> Response:
-    """POST, PATCH, PUT and DELETE: one transaction."""
-    context = Context(api.schema, api.settings)
-    planned = plan_write(context, resource, request)
+def write(
+    api: Api, resource: Resource, request: Request, context: Context | None = None
+) -> Response:
+    """POST, PATCH, PUT and DELETE: one transaction. The application's views bring a context."""
+    planned = plan_write(context or Context(api.schema, api.settings), resource, request)
     return respond_write(request, planned, execute_write(api.database, planned))
 
 

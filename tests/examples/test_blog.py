@@ -132,13 +132,18 @@ def test_a_user_signs_up(client: FlaskClient) -> None:
         ({}, "username is required; email is required"),
         ({"username": "ada"}, "email is required"),
         ({"username": "", "email": "a@b.c"}, "username is required"),
-        ({"username": None, "email": "a@b.c"}, "username is required"),
-        ({"username": 5, "email": "a@b.c"}, "username must be printable text"),
-        ({"username": "a\0b", "email": "a@b.c"}, "username must be printable text"),
-        ({"username": "a\ud800", "email": "a@b.c"}, "username must be printable text"),
-        ({"username": "x" * 81, "email": "a@b.c"}, "of at most 80 characters"),
-        ({"username": "ada", "email": "x" * 121}, "of at most 120 characters"),
-        (["ada"], "must be a JSON object"),
+        ({"username": None, "email": "a@b.c"}, "username can't be null"),
+        ({"username": 5, "email": "a@b.c"}, "username must be a string"),
+        ({"username": "a\0b", "email": "a@b.c"}, "NUL character"),
+        ({"username": "a\ud800", "email": "a@b.c"}, "half a surrogate pair"),
+        ({"username": "x" * 81, "email": "a@b.c"}, "username must be at most 80 characters long"),
+        ({"username": "ada", "email": "x" * 121}, "email must be at most 120 characters long"),
+        (["ada"], "row 0 must be an object"),
+        ({"username": "ada", "email": "a@b.c", "id": 99}, "id can't be written"),
+        (
+            {"username": "ada", "email": "a@b.c", "created_at": "2001"},
+            "created_at can't be written",
+        ),
     ],
 )
 def test_a_sign_up_without_its_fields_is_refused(
@@ -194,15 +199,6 @@ def test_of_two_simultaneous_sign_ups_one_wins(shared_postgresql_url: str) -> No
         db.engine.dispose()
 
 
-def test_a_sign_up_sets_no_more_than_it_may(client: FlaskClient) -> None:
-    """Key, activity and date aren't the client's to choose."""
-    body = {"username": "ada", "email": "a@b.c", "id": 99, "is_active": False, "created_at": "2001"}
-    user = answer(client.post("/users", json=body))
-    assert user["id"] != 99
-    assert user["is_active"]
-    assert not user["created_at"].startswith("2001")
-
-
 @pytest.mark.parametrize(("page", "names"), [(1, ["u0", "u1"]), (3, ["u4"]), (4, []), (10**9, [])])
 def test_users_come_in_pages(client: FlaskClient, page: int, names: list[str]) -> None:
     """GET /users says how many there are, and a page past the end is an empty list."""
@@ -250,7 +246,7 @@ def test_a_user_is_changed_by_what_the_body_names(
 ) -> None:
     """PUT /users/<id> leaves the rest as it is."""
     user = answer(client.post("/users", json=new_user("ada")))
-    response = client.put(f"/users/{user['id']}", json=change | {"id": 99, "posts": []})
+    response = client.put(f"/users/{user['id']}", json=change)
     assert response.status_code == 200
     assert response.json == user | change
     assert client.get(f"/users/{user['id']}").json == user | change
@@ -261,10 +257,11 @@ def test_a_user_is_changed_by_what_the_body_names(
     [
         ({"username": "bob"}, 409, "already exists"),
         ({"email": "bob@example.com"}, 409, "already exists"),
-        ({"username": None}, 400, "username is required"),
+        ({"username": None}, 400, "username can't be null"),
         ({"email": ""}, 400, "email is required"),
         ({"is_active": "no"}, 400, "is_active must be true or false"),
-        ([], 400, "must be a JSON object"),
+        ({"id": 99}, 400, "id isn't the key in the URL"),
+        ([], 400, "takes one object, not an array"),
     ],
 )
 def test_a_change_that_is_not_allowed_changes_nothing(
@@ -312,8 +309,8 @@ def test_users_are_created_in_bulk(client: FlaskClient) -> None:
     [
         ([new_user("eve"), new_user("ada")], 409, "already exists"),
         ([new_user("eve"), new_user("eve")], 409, "already exists"),
-        ([new_user("eve"), {"username": "zoe"}], 400, "row 1: email is required"),
-        ([new_user("eve"), 5], 400, "must be a JSON object"),
+        ([new_user("eve"), {"username": "zoe"}], 400, "email is required"),
+        ([new_user("eve"), 5], 400, "row 1 must be an object"),
         (new_user("eve"), 400, "must be a JSON array"),
     ],
 )

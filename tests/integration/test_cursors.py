@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase
 
 from carboy import Carboy
+from tests.conftest import empty_postgresql_database
 
 MOMENTS = (None, *(dt.datetime(1969, 12, 31, 23, 59, 59, n, dt.UTC) for n in (0, 1, 999_999)))
 FLOATS = (None, -0.5, 0.1, 1e300, float("inf"), float("-inf"))
@@ -102,3 +103,44 @@ def test_no_row_is_skipped_or_repeated(database_url: str, order: str | None) -> 
     engine.dispose()
     assert len(seen) == len(set(seen))
     assert set(range(0, 60, 2)) <= set(seen)
+
+
+@pytest.mark.parametrize("order", ["at", "at.desc", "score.desc", "score"])
+def test_what_only_postgresql_holds_has_its_place(postgresql_url: str, order: str) -> None:
+    """Infinite moments and NaN are null in JSON, but not in an order."""
+    with empty_postgresql_database(postgresql_url) as url:
+        check_special(url, order)
+
+
+def check_special(url: str, order: str) -> None:
+    """Page through two rows of each special value, one by one."""
+    engine = sa.create_engine(url)
+    Base.metadata.create_all(engine)
+    special = (("infinity", "NaN"), ("-infinity", "Infinity"), ("2024-01-31", "-Infinity"))
+    with engine.begin() as connection:
+        for number, (at, score) in enumerate(special * 2):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO events (day, id, at, score) VALUES ('1970-01-01', :i, :a, :s)"
+                ),
+                {"i": number, "a": at, "s": score},
+            )
+        expected = [
+            row.id
+            for row in connection.execute(
+                sa.text(f"SELECT id FROM events ORDER BY {order.replace('.', ' ')}, {_ties(order)}")
+            )
+        ]
+    app = flask.Flask("special")
+    Carboy(app, engine).resource(Event)
+    client, seen, cursor = app.test_client(), [], ""
+    for _ in special * 2:
+        page = client.get(f"/api/events?select=id&limit=1&order={order}{cursor}").get_json()
+        seen += [row["id"] for row in page["data"]]
+        cursor = f"&after={page['next']}"
+    engine.dispose()
+    assert seen == expected
+
+
+def _ties(order: str) -> str:
+    return "day DESC, id DESC" if order.endswith("desc") else "day, id"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from tests.conftest import empty_postgresql_database
 from tests.property.data import load, make_data
 from tests.property.models import FAMILIES
 from tests.property.server import Server
@@ -37,8 +38,6 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """The league on each database."""
-    from tests.conftest import empty_postgresql_database
-
     if request.param == "sqlite":
         served = Server(LEAGUE, f"sqlite:///{tmp_path_factory.mktemp('one') / 'test.sqlite'}")
         load(served.engine, LEAGUE, DATA)

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from .data import Json
 
 RESERVED = frozenset(
-    ("select", "order", "limit", "offset", "page", "per_page", "after", "q", "on_conflict")
-    + ("and", "or", "not")
-)
+    ("select", "order", "limit", "offset", "page", "per_page", "after", "q", "on_conflict",
+     "and", "or", "not")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

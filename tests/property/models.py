@@ -230,11 +230,9 @@ class Strange(Odd):
 
 
 _strange = Strange.__table__
-Strange.parent = relationship(  # type: ignore[attr-defined]
-    Strange, remote_side=_strange.c["the key"], back_populates="children"
-)
-Strange.children = relationship(Strange, back_populates="parent")  # type: ignore[attr-defined]
-Strange.friends = relationship(  # type: ignore[attr-defined]
+Strange.parent = relationship(Strange, remote_side=_strange.c["the key"], back_populates="children")
+Strange.children = relationship(Strange, back_populates="parent")
+Strange.friends = relationship(
     Strange,
     secondary=_friends,
     primaryjoin=_strange.c["the key"] == _friends.c["one's"],
@@ -265,9 +263,7 @@ class Leaf(Odd):
 
 
 _leaf = Leaf.__table__
-Leaf.up = relationship(  # type: ignore[attr-defined]
-    Leaf, remote_side=[_leaf.c.code, _leaf.c.no], backref="downs"
-)
+Leaf.up = relationship(Leaf, remote_side=[_leaf.c.code, _leaf.c.no], backref="downs")
 
 
 _KINDS: tuple[tuple[type[Any], str], ...] = (
@@ -321,7 +317,7 @@ def _family(name: str, base: type[DeclarativeBase], classes: Mapping[str, type])
             n,
             mapper.local_table.name,  # type: ignore[attr-defined]
             {c.key: _column(c) for c in mapper.columns},
-            tuple(c.key for c in mapper.primary_key),
+            tuple(str(c.key) for c in mapper.primary_key),
             {p.key: _link(p, names) for p in mapper.relationships},
         )
         for n, mapper in mappers.items()

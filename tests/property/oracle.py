@@ -169,7 +169,8 @@ class Oracle:
             made.append((raw, {key: shown[key] for key in keys}))
         asked = {term.ref.name for term in level.order}
         terms = [*level.order, *(Term(Ref(key)) for key in keys if key not in asked)]
-        made.sort(key=_sorting([(t, lambda pair, n=t.ref.name: pair[0][n]) for t in terms]))
+        readers = [(term, _reader_of(term.ref.name)) for term in terms]
+        made.sort(key=_sorting(readers))
         return [shown for _, shown in made]
 
     def sortable(self, table: Table, level: Level, row: Row | None) -> dict[str, Any]:
@@ -251,7 +252,7 @@ def condition(asked: Condition, left: Any) -> bool | None:
     if op == "is":
         absent = left is None or left == Json(None)
         states = {"null": absent, "unknown": absent, "not_null": not absent}
-        return states.get(right, left is (right == "true"))
+        return bool(states.get(right, left is (right == "true")))
     if op == "in":
         return disjunction(compare("eq", left, each) for each in right)
     if asked.quantifier == "any":
@@ -280,7 +281,7 @@ def compare(op: str, left: Any, right: Any) -> bool | None:
     a, b = comparable(left), comparable(right)
     results = {"eq": a == b, "neq": a != b}
     if op in results:
-        return results[op]
+        return bool(results[op])
     return bool({"gt": a > b, "gte": a >= b, "lt": a < b, "lte": a <= b}[op])
 
 
@@ -338,19 +339,20 @@ def value(ref: Ref, row: Row) -> Any:
         return found
     inside = found.value
     for step in ref.steps:
-        try:
-            if isinstance(step, int) != isinstance(inside, list):
-                return None
-            if not isinstance(inside, list | dict):
-                return None
-            inside = inside[step]
-        except (KeyError, IndexError):
+        if not _has(inside, step):
             return None
+        inside = inside[step]
     if not ref.as_text:
         return Json(inside)
     if inside is None or isinstance(inside, str):
         return inside
     return json.dumps(inside)
+
+
+def _has(inside: Any, step: str | int) -> bool:
+    if isinstance(step, int):
+        return isinstance(inside, list) and -len(inside) <= step < len(inside)
+    return isinstance(inside, dict) and step in inside
 
 
 def comparable(stored: Any) -> Any:
@@ -362,6 +364,10 @@ def comparable(stored: Any) -> Any:
     if isinstance(stored, Json | dict | list):
         return json.dumps(to_json(stored))
     return stored
+
+
+def _reader_of(key: str) -> Callable[[Any], Any]:
+    return lambda pair: pair[0][key]
 
 
 def _sorting(readers: list[tuple[Term, Callable[[Any], Any]]]) -> Callable[[Any], Any]:

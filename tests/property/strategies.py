@@ -260,7 +260,7 @@ class _Maker:
         ref, negated = self.ref(table), self.one(False, True)
         column = table.columns[ref.name]
         if self.one(True, False, False, False):
-            words = ("null", "not_null")
+            words: tuple[str, ...] = ("null", "not_null")
             words += ("true", "false", "unknown") if column.kind == "bool" else ()
             return Condition(ref, "is", self.one(*words), negated)
         kind = "text" if ref.as_text else column.kind

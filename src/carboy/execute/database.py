@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -105,13 +104,6 @@ class Database:
             return row
         finally:
             cursor.close()
-
-    @contextmanager
-    def connect(self) -> Iterator[sa.Connection]:
-        """A connection for statements that SQLAlchemy runs itself; raises ``errors``."""
-        with self.engine.connect() as connection:
-            self.prepare(connection.connection)
-            yield connection
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:

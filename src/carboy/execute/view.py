@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
@@ -20,15 +19,13 @@ def execute_view(
     """Run a view; within ``session``'s open transaction where one is given. None without a row."""
     statement, values = _compiled(database, planned)
     try:
-        if statement is None:
-            row = _execute_core(database, planned, session)
-        elif session is not None:
+        if session is not None:
             session.flush()
             row = database.fetch_within(session.connection(), statement, values)
         else:
             row = database.fetch(statement, values)
     except IntegrityError:
-        # What the session has not yet flushed is the application's affair.
+        # What the session had not yet flushed is the application's affair.
         raise
     except database.errors as error:
         raise api_error(error, database.engine) from error
@@ -39,35 +36,21 @@ def execute_view(
     return ReadResult(to_bytes(row[0]), rows=row[1], total=row[2])
 
 
-def _compiled(database: Database, planned: PlannedView) -> tuple[Statement | None, tuple[Any, ...]]:
-    """The kept statement for selects of this form, and the values of this one.
+def _compiled(database: Database, planned: PlannedView) -> tuple[Statement, tuple[Any, ...]]:
+    """The statement for selects of this form, kept where that can be told, and its values.
 
-    SQLAlchemy's own cache key tells the form of a select from the values in it. A list in an
-    ``in_()`` is a value to it but changes the SQL, so such a select is not kept.
+    SQLAlchemy's own cache key tells the form of a select from the values in it.
     """
     key = planned.select._generate_cache_key()
-    if key is None or any(bind.expanding for bind in key.bindparams):
-        return None, ()
+    binds = key.bindparams if key is not None else []
     first = len(planned.values)
-    positions = {bind.key: first + index for index, bind in enumerate(key.bindparams)}
+    positions = {bind.key: first + index for index, bind in enumerate(binds)}
 
     def build() -> Statement:
         select = view_statement(planned, database.dialect)
         return compile_select(select, database.engine.dialect, positions)
 
-    statement = database.statement((planned.plan, key.key), build)
-    return statement, (*planned.values, *(bind.effective_value for bind in key.bindparams))
-
-
-def _execute_core(
-    database: Database, planned: PlannedView, session: Session | scoped_session[Any] | None
-) -> Any:
-    values = {f"v{index}": value for index, value in enumerate(planned.values)}
-    select: sa.Select[Any] = view_statement(planned, database.dialect)
-    if session is not None:
-        session.flush()
-        connection = session.connection()
-        database.prepare(connection.connection)
-        return connection.execute(select, values).first()
-    with database.connect() as connection:
-        return connection.execute(select, values).first()
+    values = (*planned.values, *(bind.effective_value for bind in binds))
+    if key is None:
+        return build(), values
+    return database.statement((planned.plan, key.key), build), values

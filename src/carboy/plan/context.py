@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidQuery, LimitExceeded, Problem
 from ..request.ast import FieldRef
-from ..schema import Field, Kind, Relation, Resource, Schema, from_text
+from ..schema import Field, Kind, Relation, Resource, Schema, Validate, from_text
 from ..settings import Settings
 from .nodes import FieldValue, RelatedValue, Slot
 
@@ -16,12 +16,24 @@ _TEXTUAL = (Kind.TEXT, Kind.OTHER)
 
 
 class Context:
-    """One request's planning. ``trusted`` requests come from the application's own code."""
+    """One request's planning.
 
-    def __init__(self, schema: Schema, settings: Settings, *, trusted: bool = False) -> None:
+    ``trusted`` requests come from the application's own code, which may add a ``validate`` to the
+    resource's own.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        settings: Settings,
+        *,
+        trusted: bool = False,
+        validate: Validate | None = None,
+    ) -> None:
         self.schema = schema
         self.settings = settings
         self.trusted = trusted
+        self.validate = validate
         self.values: list[Any] = []
         self._counts: dict[str, int] = {}
 

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, field
 
 from ..errors import InvalidBody, LimitExceeded, PayloadTooLarge, Problem
-from ..schema import Field, Relation, Resource, attribute_value
+from ..schema import Field, Relation, Resource, Validate, attribute_value
 from .context import Context
 from .links import FilledBy, filled_columns, nested_relation
 
 MAX_FAULTS = 100
+_SHOWN_FAULTS = 3
 _BY_PARENT = "is set by the object around it; leave it out"
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -66,7 +67,9 @@ class Faults:
         self._count += 1
         if self._count <= MAX_FAULTS:
             name = pointer.rsplit("/", 1)[-1]
-            described = f"{name}: {detail}" if name and not name.isdigit() else detail
+            # A rule of the application's own may name the field itself.
+            named = name and not name.isdigit() and not detail.startswith(name)
+            described = f"{name} {detail}" if named else detail
             row = self.row(pointer)
             self._problems.append(
                 Problem(described, code, pointer, row=UNSET if row is None else row)
@@ -80,12 +83,12 @@ class Faults:
         """Raise InvalidBody if there are any."""
         if not self._problems:
             return
-        detail = self._problems[0].detail
+        shown = [problem.detail for problem in self._problems[:_SHOWN_FAULTS]]
+        if self._count > _SHOWN_FAULTS:
+            shown.append(f"{self._count} faults in all")
         if self._count > MAX_FAULTS:
-            detail += f"; {self._count} faults in all, the first {MAX_FAULTS} are listed"
-        elif self._count > 1:
-            detail += f"; {self._count} faults in all"
-        raise InvalidBody(detail, self._problems)
+            shown.append(f"the first {MAX_FAULTS} are listed")
+        raise InvalidBody("; ".join(shown), self._problems)
 
 
 Mode = Literal["create", "update", "replace", "upsert", "delete"]
@@ -114,6 +117,7 @@ class RowReader:
         """A row of the resource that the URL names; ``item`` is the URL's key."""
         matching = resource.key if item is not None else conflict
         row = self._row(resource, data, pointer, mode, matching=matching)
+        self._validate(self._context.validate, row.values, pointer)
         if item is None:
             return row
         values = dict(row.values)
@@ -167,7 +171,7 @@ class RowReader:
         self._conflicting(resource, data, related, pointer)
         if mode != "update":
             self._complete(resource, data, values, filled_here, pointer, mode, matching)
-        self._validate(resource, values, pointer)
+        self._validate(resource.validate, values, pointer)
         return RowPlan(resource, pointer, self.faults.row(pointer), values, related)
 
     def _spend_row(self) -> None:
@@ -197,7 +201,7 @@ class RowReader:
             writable = [f.name for f in resource.fields.values() if f.writable]
             near = difflib.get_close_matches(name, writable, n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            self.faults.add(place, f"{resource.name!r} has no such field{hint}", "unknown-field")
+            self.faults.add(place, f"is no field of {resource.name!r}{hint}", "unknown-field")
 
     def _conflicting(
         self,
@@ -235,11 +239,11 @@ class RowReader:
             elif field_.nullable and self._missing == "null":
                 values[field_.name] = None
 
-    def _validate(self, resource: Resource, values: Mapping[str, Any], pointer: str) -> None:
-        if resource.validate is None:
+    def _validate(self, validate: Validate | None, values: Mapping[str, Any], pointer: str) -> None:
+        if validate is None:
             return
         try:
-            found = resource.validate(MappingProxyType(dict(values))) or {}
+            found = validate(MappingProxyType(dict(values))) or {}
         except ValueError as error:
             found = {"": str(error)}
         for name, detail in found.items():

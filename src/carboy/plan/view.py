@@ -12,7 +12,7 @@ from sqlalchemy.types import NullType
 from ..errors import InvalidQuery
 from ..request.ast import Query
 from ..request.select import parse_select
-from ..schema import FieldType, Kind, Schema, SchemaError, field_type
+from ..schema import FieldType, Kind, Schema, SchemaError, field_type, flat_lists
 from ..settings import Settings
 from .context import Context
 from .nodes import Node, Slot
@@ -71,7 +71,7 @@ def plan_view(
         offset=context.slot(window.offset, Kind.INTEGER) if window else None,
         counted=window is not None,
     )
-    return PlannedView(plan, tuple(context.values), select, window)
+    return PlannedView(plan, tuple(context.values), flat_lists(select), window)
 
 
 def _rows(

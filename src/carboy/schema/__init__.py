@@ -2,7 +2,9 @@
 
 from .attributes import as_attribute, attribute_value, comparable_value, key_text
 from .build import Registration, SchemaError, build_schema, default_name, subject_of
+from .clauses import flat_lists
 from .model import Field, Relation, Resource, Schema, Validate
+from .moments import UTCDateTime
 from .reflect import Reflected, reflect
 from .types import FieldType, Kind, field_type
 from .values import from_json, from_text
@@ -17,6 +19,7 @@ __all__ = [
     "Resource",
     "Schema",
     "SchemaError",
+    "UTCDateTime",
     "Validate",
     "as_attribute",
     "attribute_value",
@@ -24,6 +27,7 @@ __all__ = [
     "comparable_value",
     "default_name",
     "field_type",
+    "flat_lists",
     "from_json",
     "from_text",
     "key_text",

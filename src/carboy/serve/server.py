@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import socket
 import sys
 import threading
@@ -62,6 +63,9 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
 
 def worker_application(target: Target) -> Callable[..., Any]:
     """The application, in a process that serves it."""
+    # A terminal sends Ctrl-C to every process; it is for the server, which ends its workers.
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         return load(target).wsgi
     except TargetError as error:

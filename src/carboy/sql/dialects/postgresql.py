@@ -203,7 +203,9 @@ class PostgreSQL(Dialect):
         array = sa.case((is_array, document), else_=_constant("'[]'::jsonb"))
         mine = sa.func.jsonb_array_elements(array).column_valued()
         theirs = sa.func.jsonb_array_elements(parameter).column_valued()
-        return sa.exists(sa.select(mine).where(mine == theirs))
+        shared = sa.exists(sa.select(mine).where(mine == theirs))
+        # EXISTS is never NULL; an operator on NULL is.
+        return sa.case((document.is_not(sa.null()), shared))
 
     def orders_enums(self, column_type: Any) -> bool:
         return bool(getattr(column_type, "native_enum", False))
@@ -223,11 +225,6 @@ class PostgreSQL(Dialect):
         self, resource: Resource, source: FromClause, words: Sequence[str], config: str
     ) -> Expression:
         return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
-
-    def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
-        if getattr(column_type, "native_enum", False):
-            return value
-        return super().ordered(type_, column_type, value)
 
     def lock(self, number: int, *, wait: bool) -> Expression:
         take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
