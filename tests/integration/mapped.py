@@ -242,9 +242,11 @@ class Author(Base):
         primaryjoin=lambda: sa.and_(Book.author_id == Author.id, Book.group.in_(["a", "b"])),
         viewonly=True,
     )
-    streamed: DynamicMapped[Book] = relationship(foreign_keys=Book.author_id, overlaps="books")
+    streamed: DynamicMapped[Book] = relationship(
+        foreign_keys=Book.author_id, overlaps="books,author"
+    )
     written: WriteOnlyMapped[Book] = relationship(
-        foreign_keys=Book.author_id, overlaps="books,streamed"
+        foreign_keys=Book.author_id, overlaps="books,author,streamed"
     )
     profile: Mapped[Profile | None] = relationship(back_populates="author")
     length = column_property(sa.func.length(name, type_=sa.Integer))
@@ -337,7 +339,8 @@ class BookStat(Base):
     )
     __mapper_args__ = {"primary_key": [__table__.c.author_id]}  # noqa: RUF012
     author: Mapped[Author] = relationship(
-        primaryjoin=lambda: sa.orm.foreign(BookStat.author_id) == Author.id, viewonly=True
+        primaryjoin=lambda: sa.orm.foreign(BookStat.__table__.c.author_id) == Author.id,
+        viewonly=True,
     )
 
 

@@ -128,12 +128,12 @@ READS: list[tuple[str, Any]] = [
         "author?id=eq.1&select=drafts(title),grouped(title),streamed(title),written(title)",
         [
             {"drafts": [{"title": "b"}], "grouped": [{"title": "a"}]}
-            | dict.fromkeys(("streamed", "written"), [{"title": "a"}, {"title": "b"}])
+            | {name: [{"title": "a"}, {"title": "b"}] for name in ("streamed", "written")}
         ],
     ),
     ("book?id=eq.1&select=author(name),maker(name)",
      [{"author": {"name": "ann"}, "maker": {"name": "robert"}}]),
-    ("book?select=id,likes(id)&order=id", [{"id": 1, "likes": [{"id": 2}]}, {"id": 2, "likes": []}]),
+    ("book?select=likes(id)&order=id", [{"likes": [{"id": 2}]}, {"likes": []}]),
     ("author?id=eq.1&select=profile(text)", [{"profile": {"text": "hi"}}]),
     ("profile?select=author(name)", [{"author": {"name": "ann"}}]),
     ("book?id=eq.1&select=roles(part,author(name))",
@@ -351,7 +351,7 @@ def test_a_class_that_loads_its_subclasses(database_url: str) -> None:
 
 
 def test_a_concrete_base_shows_the_rows_of_its_own_table(database_url: str) -> None:
-    """Its union with the subclasses' tables is the ORM's affair."""
+    """The ORM loads it only from its union with the subclasses, so it can't be written."""
 
     class Base(DeclarativeBase):
         pass
@@ -370,12 +370,12 @@ def test_a_concrete_base_shows_the_rows_of_its_own_table(database_url: str) -> N
         __mapper_args__ = {"polymorphic_identity": "car", "concrete": True}  # noqa: RUF012
 
     client, engine = _served(database_url, Base, Vehicle, Car)
-    assert client.post("/api/vehicle", json={"name": "v"}).json == {"id": 1, "name": "v"}
-    car = client.post("/api/car", json={"name": "c", "doors": 2})
-    assert car.json == {"id": 1, "name": "c", "doors": 2}
-    assert client.patch("/api/vehicle/1", json={"name": "w"}).json == {"id": 1, "name": "w"}
-    assert client.patch("/api/car/1?select=doors", json={"doors": 4}).json == {"doors": 4}
-    assert client.delete("/api/car/1").status_code == 204
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO vehicle (id, name) VALUES (1, 'v')"))
+        connection.execute(sa.text("INSERT INTO car (id, name, doors) VALUES (1, 'c', 2)"))
+    assert client.get("/api/vehicle").json["data"] == [{"id": 1, "name": "v"}]
+    assert client.get("/api/car/1").json == {"id": 1, "name": "c", "doors": 2}
+    assert client.patch("/api/vehicle/1", json={"name": "w"}).status_code == 405
     engine.dispose()
 
 
@@ -425,8 +425,10 @@ def test_tables_of_several_schemas(postgresql_url: str) -> None:
         made = client.post("/api/owner?select=name,houses(tags,data)", json=body)
         assert made.json == body
         assert client.post("/api/owner", json={"name": "o"}).json["errors"][0]["pointer"] == "/name"
-        found = client.get("/api/house?select=id,owner!inner(name)&tags=cs.{a}&data->x=eq.1").json
-        assert found["data"] == [{"id": 1, "owner": {"name": "o"}}]
+        asked = "select=id,owner!inner(name)&tags=cs.{a}&data->>x=eq.1"
+        found = client.get(f"/api/house?{asked}")
+        assert found.status_code == 200, found.text
+        assert found.json["data"] == [{"id": 1, "owner": {"name": "o"}}]
         assert client.patch("/api/house/1?select=tags", json={"tags": []}).json == {"tags": []}
         same.dispose()
 

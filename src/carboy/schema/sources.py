@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Column, FromClause, Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import ColumnClause, KeyedColumnElement, Null
@@ -31,6 +33,12 @@ def source_of(subject: Mapper[Any] | FromClause) -> Source:
     """What to select from."""
     if not isinstance(subject, Mapper):
         return _source(subject, subject, subject)
+    source = _mapped_source(subject)
+    # The ORM loads a ConcreteBase's rows only from its union with the subclasses' tables.
+    return replace(source, stored=source.stored and not _is_union(subject))
+
+
+def _mapped_source(subject: Mapper[Any]) -> Source:
     whole = subject.persist_selectable
     computed = [c for c in columns_of(subject).values() if not isinstance(c, ColumnClause)]
     if isinstance(whole, Table) and not computed:
@@ -59,7 +67,8 @@ def columns_of(subject: Mapper[Any] | FromClause) -> dict[str, KeyedColumnElemen
         elif not isinstance(column, ColumnClause | Null):
             computed[name] = column
     # A subclass's table shares the key with its base's, which makes its values.
-    keys = zip(key_names(subject), subject.primary_key, strict=True)
+    primary: Sequence[Any] = subject.primary_key
+    keys = zip(key_names(subject), primary, strict=True)
     return {**stored, **computed, **dict(keys)}
 
 
@@ -79,6 +88,11 @@ def _source(clause: FromClause, whole: FromClause, own: FromClause) -> Source:
         stored=bool(tables),
         strict=bool(tables) and not _is_outer(whole),
     )
+
+
+def _is_union(mapper: Mapper[Any]) -> bool:
+    loaded = mapper.selectable
+    return loaded is not mapper.persist_selectable and not isinstance(loaded, Table | Join)
 
 
 def _tables(whole: FromClause) -> tuple[Table, ...]:
