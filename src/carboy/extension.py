@@ -68,6 +68,8 @@ class Carboy:
 
     def __init__(self, app: flask.Flask | None = None, db: Any = None) -> None:
         self._registrations: list[Registration] = []
+        # Whether an application has built its API already: what came later would be missing there.
+        self._in_use = False
         self._db = db
         if app is not None:
             self.init_app(app, db)
@@ -169,6 +171,11 @@ class Carboy:
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
+        if self._in_use and registrations:
+            raise SchemaError(
+                f"resource {registrations[0].name!r} is registered after the API was first used; "
+                "register every resource before the first request"
+            )
         self._registrations += registrations
 
     def create(
@@ -246,8 +253,10 @@ class Carboy:
     def _build(self, state: State) -> Api:
         engine = _engine(state.source)
         settings = state.settings
+        schema = build_schema(self._registrations)
+        self._in_use = True
         return Api(
-            schema=build_schema(self._registrations),
+            schema=schema,
             settings=settings,
             database=Database(engine, statements=settings.statement_cache),
             cursor_key=_cursor_key(flask.current_app, engine),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import ColumnProperty, Mapper, MapperProperty, RelationshipProperty, Session
 from sqlalchemy.orm.collections import collection_adapter
 
 from ..plan import Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
@@ -164,8 +164,10 @@ def enumerate_keys(children: Sequence[Any]) -> Iterator[tuple[Key, Any]]:
         yield (index,), child
 
 
-def default_value(column: sa.Column[Any]) -> Any:
+def default_value(column: sa.ColumnElement[Any]) -> Any:
     """What a row that leaves the column out would get."""
+    if not isinstance(column, sa.Column):
+        return None
     default = column.default
     if isinstance(default, sa.Sequence):
         return default.next_value()
@@ -191,14 +193,28 @@ def _walk(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
 def _construct(mapper: Mapper[Any], values: dict[str, Any]) -> Any:
     """Call the class with what its constructor demands, taken out of ``values``."""
     class_ = mapper.class_
-    demanded = {
-        name: values.pop(name)
+    demanded = [
+        name
         for name, parameter in inspect.signature(class_.__init__).parameters.items()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and name in values
-    }
-    return class_(**demanded)
+        and name in mapper.attrs
+    ]
+    return class_(
+        **{n: values.pop(n) if n in values else _absent(mapper.attrs[n]) for n in demanded}
+    )
+
+
+def _absent(attribute: MapperProperty[Any]) -> Any:
+    """What a constructor that asks for an attribute gets where the row doesn't have it.
+
+    Relations are set afterwards.
+    """
+    if isinstance(attribute, RelationshipProperty):
+        return (attribute.collection_class or list)() if attribute.uselist else None
+    if isinstance(attribute, ColumnProperty) and isinstance(attribute.columns[0], sa.Column):
+        return default_value(attribute.columns[0])
+    return None
 
 
 def _as_collection(instance: Any, attribute: str, members: list[Any]) -> Any:
