@@ -122,6 +122,12 @@ class MethodNotAllowed(ApiError):
 
     status, code, title = 405, "method-not-allowed", "Method not allowed"
 
+    @classmethod
+    def here(cls, what: str, allowed: Sequence[str]) -> MethodNotAllowed:
+        """The error for what takes only the methods of ``allowed``."""
+        methods = ", ".join(allowed)
+        return cls(f"{what} takes {methods} here", headers=[("Allow", methods)])
+
 
 class NotAcceptable(ApiError):
     """The client accepts no media type that can be sent."""

@@ -15,10 +15,18 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, Session, scoped_session
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
-from .errors import ApiError, InternalError, LimitExceeded, PayloadTooLarge
+from .errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    LimitExceeded,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+)
 from .execute import Database
 from .pipeline import Api, answer, index, read_view, write
 from .plan import Context, plan_view
@@ -38,7 +46,6 @@ from .schema import (
 from .settings import Settings, read_settings
 
 _KEY = "carboy"
-_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 logger = logging.getLogger("carboy")
 
@@ -85,25 +92,11 @@ class Carboy:
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
-        for rule in {prefix or "/", f"{prefix}/"}:
-            app.add_url_rule(
-                rule,
-                "carboy_index",
-                self._index_view,
-                methods=["GET", "OPTIONS"],
-                provide_automatic_options=False,
-                strict_slashes=True,
-            )
         app.url_map.converters["carboy_key"] = KeyConverter
-        for rule in (f"{prefix}/<string:resource>", f"{prefix}/<string:resource>/<carboy_key:key>"):
-            app.add_url_rule(
-                rule,
-                "carboy",
-                self._view,
-                methods=_METHODS,
-                provide_automatic_options=False,
-                merge_slashes=False,
-            )
+        _add_view(app, "carboy_index", self._index_view, {prefix or "/", f"{prefix}/"})
+        item = f"{prefix}/<string:resource>/<carboy_key:key>"
+        _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
+        _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
         self,
@@ -269,10 +262,18 @@ class Carboy:
         return _to_flask(self._guarded(self._index))
 
     def _index(self) -> Response:
-        if flask.request.method == "OPTIONS":
-            return respond_options(("GET", "HEAD", "OPTIONS"))
+        method, allowed = flask.request.method, ("GET", "HEAD", "OPTIONS")
+        if method == "OPTIONS":
+            return respond_options(allowed)
+        if method not in allowed:
+            raise MethodNotAllowed.here("the API's index", allowed)
         api = self._api()
         return index(api, flask.request.script_root + api.settings.prefix.rstrip("/"))
+
+    def _nothing_view(self, path: str) -> flask.Response:
+        """A path that is neither a collection's nor an item's, such as ``/api/users/``."""
+        name = path.strip("/").partition("/")[0]
+        return _answer_error(NotFound(f"there is no resource {path!r}; did you mean {name!r}?"))
 
     def _answer(self, resource: str, key: str | None) -> Response:
         def respond() -> Response:
@@ -310,6 +311,20 @@ class Carboy:
         )
 
 
+def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
+    """Let a view answer every method, even those that HTTP doesn't know: a 405 is a problem too.
+
+    ``add_url_rule`` can't say so, and adds an OPTIONS of its own.
+    """
+    app.view_functions[endpoint] = view
+    for path in sorted(paths):
+        rule = app.url_rule_class(
+            path, endpoint=endpoint, methods=None, strict_slashes=True, merge_slashes=False
+        )
+        rule.provide_automatic_options = False  # type: ignore[attr-defined]
+        app.url_map.add(rule)
+
+
 def api_of(app: flask.Flask) -> Carboy:
     """The Carboy that an application was given to."""
     return cast(State, app.extensions[_KEY]).carboy
@@ -329,16 +344,19 @@ def _refused(error: ApiError) -> Response:
 
 
 def _body(settings: Settings) -> bytes:
-    """The request's body, read no further than the limit; the application's own may be lower."""
+    """The request's body, read no further than the limit; Flask's own may be lower."""
     request, limit = flask.request, settings.max_body_bytes
+    setting = "CARBOY_MAX_BODY_BYTES"
     if request.max_content_length is None or request.max_content_length > limit:
         request.max_content_length = limit
+    else:
+        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
     try:
         return request.get_data()
-    except RequestEntityTooLarge as error:
-        limit = request.max_content_length
-        detail = f"the body is larger than {limit} bytes (CARBOY_MAX_BODY_BYTES)"
-        raise PayloadTooLarge(detail) from error
+    except RequestEntityTooLarge:
+        raise PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})") from None
+    except ClientDisconnected:
+        raise BadRequest("the body ends before its Content-Length") from None
 
 
 def _own_body(settings: Settings, body: Any) -> bytes:

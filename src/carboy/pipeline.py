@@ -95,10 +95,7 @@ def find_resource(api: Api, request: Request) -> Resource:
         raise NotFound(f"there is no resource {request.resource!r}")
     allowed = allowed_methods(resource, request.key is not None)
     if request.method not in allowed:
-        raise MethodNotAllowed(
-            f"{request.resource!r} takes {', '.join(allowed)} here",
-            headers=[("Allow", ", ".join(allowed))],
-        )
+        raise MethodNotAllowed.here(repr(request.resource), allowed)
     return resource
 
 

@@ -65,11 +65,13 @@ def _without_cursor(answer: Any) -> Any:
 
 
 @contextmanager
-def served_on_both(sqlite_url: str, postgresql_url: str, build: Build) -> Iterator[Pair]:
+def served_on_both(
+    sqlite_url: str, postgresql_url: str, build: Build, **config: Any
+) -> Iterator[Pair]:
     """Serve what ``build`` makes on both databases."""
     with (
-        _served(sqlite_url, build, _traced_sqlite) as one,
-        _served(postgresql_url, build, _traced_postgresql) as two,
+        _served(sqlite_url, build, _traced_sqlite, **config) as one,
+        _served(postgresql_url, build, _traced_postgresql, **config) as two,
     ):
         yield Pair(one, two)
 

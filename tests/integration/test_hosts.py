@@ -162,3 +162,31 @@ def test_a_database_is_asked_for() -> None:
     """Without db, init_app says how to give it."""
     with pytest.raises(SchemaError, match="Carboy needs the database"):
         Carboy().init_app(Flask(__name__))
+
+
+def test_a_body_that_flask_or_the_client_cuts_is_a_problem_too(engine: sa.Engine) -> None:
+    """Flask's own limit is a 413, a body shorter than it says a 400; neither is HTML."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 100
+    Carboy(app, engine).resource(Pot)
+    client = app.test_client()
+    for length, body, status in ((101, b"x" * 101, 413), (50, b"{", 400)):
+        response = client.post(
+            "/api/pots",
+            data=body,
+            content_type="application/json",
+            environ_overrides={"CONTENT_LENGTH": str(length)},
+        )
+        assert response.status_code == status, response.text
+        assert response.content_type == "application/problem+json"
+
+
+def test_the_applications_own_routes_stay_its_own(engine: sa.Engine) -> None:
+    """A route under the prefix wins over the API's, and its other paths answer as before."""
+    app = Flask(__name__)
+    Carboy(app, engine).resource(Pot)
+    app.add_url_rule("/api/pots/report", "report", lambda: "mine")
+    client = app.test_client()
+    assert client.get("/api/pots/report").text == "mine"
+    assert client.get("/api/pots/1").status_code == 200
+    assert client.get("/elsewhere").content_type.startswith("text/html")

@@ -28,6 +28,7 @@ from ..schema import Field, Resource
 from ..sql import own_column
 from .database import Database
 from .errors import api_error
+from .objects import Refused
 
 _SQLITE = {
     "UNIQUE constraint failed": "unique",
@@ -57,7 +58,9 @@ class Violation(Struct, frozen=True):
 def write_error(
     error: Exception, database: Database, plan: WritePlan, connection: sa.Connection | None = None
 ) -> ApiError:
-    """The answer to a database's error in a write."""
+    """The answer to an event's refusal, or to a database's error, in a write."""
+    if isinstance(error, Refused):
+        return _refused(str(error), plan)
     if isinstance(error, StaleDataError):
         return Conflict(f"{plan.resource.name!r}: a row was changed at the same time; try again")
     found = violation(error)
@@ -70,12 +73,24 @@ def write_error(
     return _told(found, plan, connection)
 
 
+def still_referenced(plan: WritePlan) -> StillReferenced:
+    """The answer where rows that can't be without this one are there."""
+    return StillReferenced(f"other rows still point at this row of {plan.resource.name!r}")
+
+
+def _refused(detail: str, plan: WritePlan) -> ApiError:
+    if plan.action == "delete":
+        return Conflict(detail)
+    row = plan.rows[0] if len(plan.rows) == 1 else None
+    return InvalidBody(detail, _problems(detail, "invalid", row, ()))
+
+
 def _told(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiError:
     if found.kind == "foreign-key":
         return _foreign_key(found, plan, connection)
     if found.kind == "not-null" and plan.action == "delete":
         # The unit of work takes the parent away from children that can't be without it.
-        return StillReferenced(f"other rows still point at this row of {plan.resource.name!r}")
+        return still_referenced(plan)
     if found.kind == "exclusion":
         return Conflict(f"{plan.resource.name!r}: the row conflicts with one that is there")
     resource, row, fields = _place(found, plan)
@@ -271,7 +286,7 @@ def _foreign_key(found: Violation, plan: WritePlan, connection: sa.Connection) -
                     return ReferenceMissing(fault.detail, [fault])
     if plan.action in ("create", "upsert"):
         return ReferenceMissing(f"{plan.resource.name!r}: a row that it points at isn't there")
-    return StillReferenced(f"other rows still point at this row of {plan.resource.name!r}")
+    return still_referenced(plan)
 
 
 def _references(

@@ -20,6 +20,10 @@ _CHUNK = 500
 Key = tuple[Any, ...]
 
 
+class Refused(Exception):
+    """An event of the application's mappers raised ValueError, which has this text."""
+
+
 class Objects:
     """Makes and changes the objects of one write; what the rules refuse goes to ``faults``."""
 
@@ -55,6 +59,13 @@ class Objects:
                 found[compared(key_of(resource, instance))] = instance
         return found
 
+    def flush(self) -> None:
+        """Write what has changed; raises Refused, or what the database does."""
+        try:
+            self._session.flush()
+        except ValueError as error:
+            raise Refused(str(error) or "is refused") from error
+
     def create(self, row: RowPlan) -> Any:
         """A new object, not yet in the session; None where its class refuses it."""
         mapper = self._database.mapper(row.resource)
@@ -78,11 +89,17 @@ class Objects:
     def replace(self, instance: Any, row: RowPlan) -> None:
         """Give an object the row's values, and the defaults or null for what it leaves out."""
         given = {c for r in row.related.values() if r.filled for c in r.filled.own}
+        fields = {f.name: f.column.key for f in row.resource.fields.values()}
+        parameters = {fields[name]: value for name, value in row.values.items()}
+        context = DefaultContext(self._session.connection(), parameters)
         for field in row.resource.fields.values():
             left_out = field.name not in row.values and field.column not in given
             kept = field in row.resource.key or is_mappers_own(row.resource, field)
             if field.writable and left_out and not kept:
-                value = default_value(field.column) if has_default(row.resource, field) else None
+                value = None
+                if has_default(row.resource, field):
+                    value = default_value(field.column, context)
+                    parameters[field.column.key] = value
                 if value is not None or field.nullable:
                     self._set(instance, {field.name: value}, row)
         self.update(instance, row)
@@ -104,8 +121,8 @@ class Objects:
             if member is not None:
                 members.append(member)
         value: Any = members if related.relation.many else (members[0] if members else None)
+        self._require_keepable(instance, related, existing, members)
         if related.relation.many:
-            self._require_keepable(instance, related, existing, members)
             value = _as_collection(instance, attribute, members)
         try:
             setattr(instance, attribute, value)
@@ -113,10 +130,15 @@ class Objects:
             self._faults.add(f"{row.pointer}/{name}", str(error) or "is refused")
 
     def _children(self, instance: Any, attribute: str, related: RelatedPlan) -> dict[Key, Any]:
-        """What a to-many relation of a row that is there leads to now, by key."""
-        if not related.relation.many or not sa.inspect(instance).has_identity:
+        """The rows that now point at a row that is there, or that it is linked with, by key."""
+        theirs = related.relation.many or (related.filled is not None and related.filled.theirs)
+        if not theirs or not sa.inspect(instance).has_identity:
             return {}
-        children = list(collection_adapter(getattr(instance, attribute)))
+        current = getattr(instance, attribute)
+        if related.relation.many:
+            children = list(collection_adapter(current))
+        else:
+            children = [] if current is None else [current]
         if not children or not related.rows:
             return dict(enumerate_keys(children))
         target = related.rows[0].resource
@@ -164,7 +186,25 @@ def enumerate_keys(children: Sequence[Any]) -> Iterator[tuple[Key, Any]]:
         yield (index,), child
 
 
-def default_value(column: sa.ColumnElement[Any]) -> Any:
+class DefaultContext:
+    """What a default that is a function of its context may ask for (SQLAlchemy's documentation).
+
+    ``current_parameters`` are the row's values by column, as far as they are known.
+    """
+
+    def __init__(self, connection: sa.Connection, parameters: dict[str, Any]) -> None:
+        self.connection = connection
+        self.root_connection = connection
+        self.engine = connection.engine
+        self.dialect = connection.dialect
+        self.current_parameters = parameters
+
+    def get_current_parameters(self, isolate_multiinsert_params: bool = True) -> dict[str, Any]:
+        """The row's values; there is one row, so ``isolate_multiinsert_params`` changes nothing."""
+        return self.current_parameters
+
+
+def default_value(column: sa.ColumnElement[Any], context: DefaultContext) -> Any:
     """What a row that leaves the column out would get."""
     if not isinstance(column, sa.Column):
         return None
@@ -172,7 +212,7 @@ def default_value(column: sa.ColumnElement[Any]) -> Any:
     if isinstance(default, sa.Sequence):
         return default.next_value()
     if default is not None and default.is_callable:
-        return default.arg(None)  # type: ignore[attr-defined]
+        return default.arg(context)  # type: ignore[attr-defined]
     if default is not None:
         return default.arg  # type: ignore[attr-defined]
     server = getattr(column.server_default, "arg", None)

@@ -74,9 +74,10 @@ class Upsert:
                 self._objects.update(found, self._without_key(row))
             instances.append(found)
         self._faults.raise_any()
+        self._objects.flush()
         with self._session.begin_nested():
             self._session.add_all(new)
-            self._session.flush()
+            self._objects.flush()
         affected = len(new) if self._plan.keep_existing else len(instances)
         return Upserted(instances, len(new), affected)
 

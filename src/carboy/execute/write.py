@@ -20,11 +20,11 @@ from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan, WriteResul
 from ..request import EntityTags
 from ..schema import Resource, key_text
 from ..sql import keyed_objects, locked_rows
-from .conflicts import deferred_error, together, write_error
+from .conflicts import deferred_error, still_referenced, together, write_error
 from .database import Database, to_bytes
 from .errors import api_error
 from .idempotency import find_result, keep_result, make_ready
-from .objects import Key, Objects, compared, key_of
+from .objects import Key, Objects, Refused, compared, key_of
 from .transaction import retried_once, transaction
 from .upsert import Upsert
 
@@ -39,15 +39,17 @@ def execute_write(database: Database, plan: WritePlan) -> WriteResult:
         with database.keys.held(plan.once.key):
             make_ready(database, plan.once)
             return retried_once(lambda: _attempt(database, plan))
+    except Refused as error:
+        raise _refusal(database, plan, error) from error
     except database.errors as error:
         raise _refusal(database, plan, error) from error
 
 
 def _refusal(database: Database, plan: WritePlan, error: Exception) -> ApiError:
-    """The answer to a database's error, with all rows that it would refuse."""
+    """The answer to a refusal by the database or an event, with all rows that it is about."""
     try:
         errors: list[ApiError] = []
-        if isinstance(error, sa.exc.IntegrityError) and len(plan.rows) > 1:
+        if isinstance(error, Refused | sa.exc.IntegrityError) and len(plan.rows) > 1:
             errors = _refusals(database, plan)
         return together(errors) if errors else write_error(error, database, plan)
     except database.errors as another:
@@ -55,7 +57,7 @@ def _refusal(database: Database, plan: WritePlan, error: Exception) -> ApiError:
 
 
 def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
-    """Go through the rows again, one by one, to say of each why the database refuses it.
+    """Go through the rows again, one by one, to say of each why it is refused.
 
     Nothing of it stays. It may find nothing: what stood in the way can be gone by now.
     """
@@ -66,7 +68,7 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
             try:
                 with session.begin_nested():
                     Writer(database, session, single).write()
-            except sa.exc.IntegrityError as error:
+            except (Refused, sa.exc.IntegrityError) as error:
                 errors.append(write_error(error, database, single, session.connection()))
             if len(errors) == MAX_FAULTS:
                 break
@@ -126,7 +128,7 @@ class Writer:
         instances = [self._objects.create(row) for row in self._plan.rows]
         self._faults.raise_any()
         self._session.add_all(instances)
-        self._session.flush()
+        self._objects.flush()
         return self._result(instances, created=len(instances))
 
     def _upsert(self) -> WriteResult:
@@ -145,7 +147,7 @@ class Writer:
             else:
                 self._objects.update(instance, row)
             self._faults.raise_any()
-        self._session.flush()
+        self._objects.flush()
         return self._result(instances)
 
     def _put_missing(self, row: RowPlan) -> WriteResult:
@@ -159,7 +161,7 @@ class Writer:
         )
         self._faults.raise_any()
         self._session.add(instance)
-        self._session.flush()
+        self._objects.flush()
         return self._result([instance], created=1)
 
     def _delete(self) -> WriteResult:
@@ -169,7 +171,11 @@ class Writer:
         result = self._result(instances)
         for instance in instances:
             self._session.delete(instance)
-        self._session.flush()
+        try:
+            self._objects.flush()
+        except AssertionError as error:
+            # What the unit of work says where it would take the key away from a child.
+            raise still_referenced(self._plan) from error
         return result
 
     def _matching(self) -> list[Any]:
