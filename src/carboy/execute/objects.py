@@ -71,7 +71,8 @@ class Objects:
         mapper = self._database.mapper(row.resource)
         values = dict(row.values)
         try:
-            instance = _construct(mapper, values)
+            context = DefaultContext(self._session.connection(), dict(values))
+            instance = _construct(mapper, values, context)
         except (ValueError, AssertionError) as error:
             self._faults.add(row.pointer, str(error))
             return None
@@ -230,7 +231,7 @@ def _walk(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
             yield from _walk(related.rows)
 
 
-def _construct(mapper: Mapper[Any], values: dict[str, Any]) -> Any:
+def _construct(mapper: Mapper[Any], values: dict[str, Any], context: DefaultContext) -> Any:
     """Call the class with what its constructor demands, taken out of ``values``."""
     class_ = mapper.class_
     demanded = [
@@ -240,12 +241,11 @@ def _construct(mapper: Mapper[Any], values: dict[str, Any]) -> Any:
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         and name in mapper.attrs
     ]
-    return class_(
-        **{n: values.pop(n) if n in values else _absent(mapper.attrs[n]) for n in demanded}
-    )
+    absent = {n: _absent(mapper.attrs[n], context) for n in demanded if n not in values}
+    return class_(**{n: values.pop(n) for n in demanded if n in values}, **absent)
 
 
-def _absent(attribute: MapperProperty[Any]) -> Any:
+def _absent(attribute: MapperProperty[Any], context: DefaultContext) -> Any:
     """What a constructor that asks for an attribute gets where the row doesn't have it.
 
     Relations are set afterwards.
@@ -253,7 +253,7 @@ def _absent(attribute: MapperProperty[Any]) -> Any:
     if isinstance(attribute, RelationshipProperty):
         return (attribute.collection_class or list)() if attribute.uselist else None
     if isinstance(attribute, ColumnProperty) and isinstance(attribute.columns[0], sa.Column):
-        return default_value(attribute.columns[0])
+        return default_value(attribute.columns[0], context)
     return None
 
 
