@@ -75,6 +75,8 @@ class Carboy:
 
     def __init__(self, app: flask.Flask | None = None, db: Any = None) -> None:
         self._registrations: list[Registration] = []
+        # Whether an application has built its API already: what came later would be missing there.
+        self._in_use = False
         self._db = db
         if app is not None:
             self.init_app(app, db)
@@ -162,6 +164,11 @@ class Carboy:
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
+        if self._in_use and registrations:
+            raise SchemaError(
+                f"resource {registrations[0].name!r} is registered after the API was first used; "
+                "register every resource before the first request"
+            )
         self._registrations += registrations
 
     def create(
@@ -239,8 +246,10 @@ class Carboy:
     def _build(self, state: State) -> Api:
         engine = _engine(state.source)
         settings = state.settings
+        schema = build_schema(self._registrations)
+        self._in_use = True
         return Api(
-            schema=build_schema(self._registrations),
+            schema=schema,
             settings=settings,
             database=Database(engine, statements=settings.statement_cache),
             cursor_key=_cursor_key(flask.current_app, engine),
@@ -335,16 +344,17 @@ def _refused(error: ApiError) -> Response:
 
 
 def _body(settings: Settings) -> bytes:
-    """The request's body, read no further than the limit; the application's own may be lower."""
+    """The request's body, read no further than the limit; Flask's own may be lower."""
     request, limit = flask.request, settings.max_body_bytes
+    setting = "CARBOY_MAX_BODY_BYTES"
     if request.max_content_length is None or request.max_content_length > limit:
         request.max_content_length = limit
+    else:
+        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
     try:
         return request.get_data()
-    except RequestEntityTooLarge as error:
-        limit = request.max_content_length
-        detail = f"the body is larger than {limit} bytes (CARBOY_MAX_BODY_BYTES)"
-        raise PayloadTooLarge(detail) from error
+    except RequestEntityTooLarge:
+        raise PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})") from None
     except ClientDisconnected:
         raise BadRequest("the body ends before its Content-Length") from None
 

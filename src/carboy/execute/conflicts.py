@@ -25,6 +25,7 @@ from ..errors import (
 )
 from ..plan import RowPlan, WritePlan, unique_sets
 from ..schema import Field, Resource
+from ..sql import own_column
 from .database import Database
 from .errors import api_error
 from .objects import Refused
@@ -177,14 +178,19 @@ def _taken(
 ) -> Iterator[Sequence[Field]]:
     """What the database reported, and what it would have next: it stops at the first."""
     resource = row.resource
-    own = [f.column == v for f, v in zip(resource.key, row.key or (), strict=False)]
+    source = resource.source
+    own = [
+        own_column(source, f.column) == v for f, v in zip(resource.key, row.key or (), strict=False)
+    ]
     sets = [[f for f in resource.fields.values() if f.name in s] for s in unique_sets(resource)]
     for fields in sorted(sets, key=lambda s: list(resource.fields).index(s[0].name)):
-        same = [f.column == row.values[f.name] for f in fields if f.name in row.values]
+        given = [f for f in fields if f.name in row.values]
+        same = [own_column(source, f.column) == row.values[f.name] for f in given]
         if fields in reported:
             yield fields
         elif len(same) == len(fields) and all(f.readable or f.writable for f in fields):
-            query: sa.Select[Any] = sa.select(sa.literal_column("1")).where(*same)
+            query: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source)
+            query = query.where(*same)
             if own:
                 query = query.where(sa.not_(sa.and_(*own)))
             if connection.execute(query.limit(1)).first() is not None:
@@ -223,9 +229,12 @@ def _place(found: Violation, plan: WritePlan) -> tuple[Resource, RowPlan | None,
 
 
 def _is_about(found: Violation, resource: Resource) -> bool:
-    table = resource.source
-    if not isinstance(table, sa.Table):
+    if not resource.tables:
         return True
+    return any(_is_of(found, table) for table in resource.tables)
+
+
+def _is_of(found: Violation, table: sa.Table) -> bool:
     if found.table:
         return found.table in (table.name, table.fullname)
     named = {c.name for c in table.constraints} | {i.name for i in table.indexes}
@@ -235,18 +244,21 @@ def _is_about(found: Violation, resource: Resource) -> bool:
 
 def _fields(found: Violation, resource: Resource) -> Sequence[Field]:
     """The public fields of the constraint, in the schema's order."""
-    columns = set(found.columns) or _constraint_columns(found, resource)
+    columns = {
+        column
+        for table in resource.tables
+        if _is_of(found, table)
+        for column in table.columns
+        if column.name in (found.columns or _constraint_columns(found, table))
+    }
     return [
         field
         for field in resource.fields.values()
-        if field.column.name in columns and (field.readable or field.writable)
+        if field.column in columns and (field.readable or field.writable)
     ]
 
 
-def _constraint_columns(found: Violation, resource: Resource) -> set[str]:
-    table = resource.source
-    if not isinstance(table, sa.Table):
-        return set()
+def _constraint_columns(found: Violation, table: sa.Table) -> set[str]:
     for constraint in table.constraints:
         if isinstance(constraint, sa.CheckConstraint):
             text = str(constraint.sqltext)
@@ -281,8 +293,7 @@ def _references(
     rows: Iterable[RowPlan],
 ) -> Iterator[tuple[RowPlan, sa.ForeignKeyConstraint]]:
     for row in walk_rows(rows):
-        table = row.resource.source
-        if isinstance(table, sa.Table) and not row.link:
+        for table in () if row.link else row.resource.tables:
             for constraint in sorted(table.foreign_key_constraints, key=_column_names):
                 yield row, constraint
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import ColumnProperty, Mapper, MapperProperty, RelationshipProperty, Session
 from sqlalchemy.orm.collections import collection_adapter
 
 from ..plan import Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
@@ -71,7 +71,8 @@ class Objects:
         mapper = self._database.mapper(row.resource)
         values = dict(row.values)
         try:
-            instance = _construct(mapper, values)
+            context = DefaultContext(self._session.connection(), dict(values))
+            instance = _construct(mapper, values, context)
         except (ValueError, AssertionError) as error:
             self._faults.add(row.pointer, str(error))
             return None
@@ -204,8 +205,10 @@ class DefaultContext:
         return self.current_parameters
 
 
-def default_value(column: sa.Column[Any], context: DefaultContext) -> Any:
+def default_value(column: sa.ColumnElement[Any], context: DefaultContext) -> Any:
     """What a row that leaves the column out would get."""
+    if not isinstance(column, sa.Column):
+        return None
     default = column.default
     if isinstance(default, sa.Sequence):
         return default.next_value()
@@ -228,17 +231,30 @@ def _walk(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
             yield from _walk(related.rows)
 
 
-def _construct(mapper: Mapper[Any], values: dict[str, Any]) -> Any:
+def _construct(mapper: Mapper[Any], values: dict[str, Any], context: DefaultContext) -> Any:
     """Call the class with what its constructor demands, taken out of ``values``."""
     class_ = mapper.class_
-    demanded = {
-        name: values.pop(name)
+    demanded = [
+        name
         for name, parameter in inspect.signature(class_.__init__).parameters.items()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and name in values
-    }
-    return class_(**demanded)
+        and name in mapper.attrs
+    ]
+    absent = {n: _absent(mapper.attrs[n], context) for n in demanded if n not in values}
+    return class_(**{n: values.pop(n) for n in demanded if n in values}, **absent)
+
+
+def _absent(attribute: MapperProperty[Any], context: DefaultContext) -> Any:
+    """What a constructor that asks for an attribute gets where the row doesn't have it.
+
+    Relations are set afterwards.
+    """
+    if isinstance(attribute, RelationshipProperty):
+        return (attribute.collection_class or list)() if attribute.uselist else None
+    if isinstance(attribute, ColumnProperty) and isinstance(attribute.columns[0], sa.Column):
+        return default_value(attribute.columns[0], context)
+    return None
 
 
 def _as_collection(instance: Any, attribute: str, members: list[Any]) -> Any:

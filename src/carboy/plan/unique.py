@@ -37,12 +37,10 @@ def unique_sets(resource: Resource) -> Iterator[set[str]]:
     """The sets of fields that no two rows have the same."""
     names = {field.column: field.name for field in resource.fields.values()}
     yield {field.name for field in resource.key}
-    table = resource.source
-    if not isinstance(table, sa.Table):
-        return
-    for columns in unique_columns(table):
-        if columns <= names.keys():
-            yield {names[c] for c in columns}
+    for table in resource.tables:
+        for columns in unique_columns(table):
+            if columns <= names.keys():
+                yield {names[c] for c in columns}
 
 
 def unique_columns(table: sa.Table) -> Iterator[set[sa.Column[object]]]:

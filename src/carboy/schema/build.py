@@ -10,10 +10,13 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Column, FromClause, Table
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from .model import Field, Relation, Resource, Schema, Validate
 from .relations import foreign_key_relations, mapped_relations
+from .sources import Source, columns_of, is_generated, key_names, source_of
 from .types import Kind, field_type
 
 _MOMENTS = (Kind.DATETIME, Kind.DATE, Kind.TIME)
@@ -47,7 +50,7 @@ class Registration(Struct, frozen=True, eq=False):
     mixed_spellings: bool = False
 
     def __post_init__(self) -> None:
-        known = set(_columns(self.subject))
+        known = set(columns_of(self.subject))
         for option in ("readable", "writable", "hidden", "search"):
             for name in getattr(self, option) or ():
                 if name not in known:
@@ -67,7 +70,10 @@ def subject_of(model: object) -> Mapper[Any] | FromClause:
         try:
             return class_mapper(model, configure=False)
         except sa.orm.exc.UnmappedClassError:
-            pass
+            if issubclass(model, AbstractConcreteBase):
+                raise SchemaError(
+                    f"{model.__name__} has no table of its own; register its subclasses"
+                ) from None
     raise SchemaError(f"{model!r} is neither a mapped class nor a Table")
 
 
@@ -80,11 +86,12 @@ def default_name(subject: Mapper[Any] | FromClause) -> str:
 def build_schema(registrations: Sequence[Registration]) -> Schema:
     """Every registered resource, and unexposed ones for the other classes of their registries."""
     resources: dict[str, Resource] = {}
+    unregistered = _unregistered(registrations)
     for registration in registrations:
         if registration.name in resources:
             raise SchemaError(f"two resources are called {registration.name!r}; give one a name=")
         resources[registration.name] = _resource(registration, exposed=True)
-    for mapper in _unregistered(registrations):
+    for mapper in unregistered:
         name = f"{mapper.class_.__module__}.{mapper.class_.__qualname__}"
         resources[name] = _resource(Registration(subject=mapper, name=name), exposed=False)
     return Schema(resources=MappingProxyType(_related(resources)))
@@ -94,30 +101,28 @@ def _unregistered(registrations: Iterable[Registration]) -> list[Mapper[Any]]:
     registered = {r.subject for r in registrations if isinstance(r.subject, Mapper)}
     registries = {mapper.registry for mapper in registered}
     for registry in registries:
-        registry.configure()
+        # A relationship may lead to a class of another registry.
+        registry.configure(cascade=True)
     mappers = {m for registry in registries for m in registry.mappers} - registered
     return sorted(mappers, key=lambda m: m.class_.__qualname__)
 
 
 def _resource(r: Registration, *, exposed: bool) -> Resource:
-    columns = _columns(r.subject)
-    fields = {name: _field(name, column, r) for name, column in columns.items()}
-    by_column = {field.column: field for field in fields.values()}
+    source = source_of(r.subject)
+    fields = {name: _field(name, c, r, source) for name, c in columns_of(r.subject).items()}
     mapper = r.subject if isinstance(r.subject, Mapper) else None
-    source = mapper.selectable if mapper is not None else r.subject
-    assert isinstance(source, FromClause)
-    key_columns = mapper.primary_key if mapper is not None else tuple(source.primary_key)
-    keyed = key_columns and all(c in by_column for c in key_columns)
     return Resource(
         name=r.name,
-        source=source,
+        source=source.clause,
+        table=source.table,
+        tables=source.tables,
         fields=MappingProxyType(fields),
         relations=MappingProxyType({}),
-        key=tuple(by_column[c] for c in key_columns if isinstance(c, Column)) if keyed else (),
+        key=tuple(fields[name] for name in key_names(r.subject)),
         mapper=mapper,
         criterion=_single_table_criterion(mapper),
         exposed=exposed,
-        read_only=r.read_only,
+        read_only=r.read_only or not source.stored,
         search=tuple(fields[name] for name in r.search),
         order=r.order,
         page_size=r.page_size,
@@ -128,39 +133,34 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
     )
 
 
-def _columns(subject: Mapper[Any] | FromClause) -> dict[str, Column[Any]]:
-    """Columns by attribute name, or by column name where there is no class."""
-    named: dict[str, Any] = {}
-    if isinstance(subject, Mapper):
-        named = {p.key: p.columns[0] for p in subject.column_attrs}
-    else:
-        named = {c.name: c for c in subject.columns}
-    return {name: column for name, column in named.items() if isinstance(column, Column)}
-
-
-def _field(name: str, column: Column[Any], r: Registration) -> Field:
-    generated = column.computed is not None or bool(column.identity and column.identity.always)
-    table: FromClause = column.table
-    automatic = isinstance(table, Table) and table.autoincrement_column is column
-    has_default = column.default is not None or column.server_default is not None or automatic
-    made = generated or (column.primary_key and has_default)
+def _field(name: str, column: KeyedColumnElement[Any], r: Registration, source: Source) -> Field:
+    generated = is_generated(column)
+    made = generated or (column.primary_key and _has_default(column))
     readable = name in r.readable if r.readable is not None else True
     writable = name in r.writable if r.writable is not None else not made
-    type_ = field_type(
-        column.type, wide=r.wide_integers, as_string=column.info.get("json") == "string"
-    )
+    as_string = isinstance(column, Column) and column.info.get("json") == "string"
+    type_ = field_type(column.type, wide=r.wide_integers, as_string=as_string)
     if r.mixed_spellings:
         type_ = replace(type_, mixed_spellings=type_.kind in _MOMENTS)
+    strict = isinstance(column, Column) and (source.strict or column.primary_key)
     return Field(
         name=name,
         column=column,
         type=type_,
-        nullable=bool(column.nullable),
-        has_default=has_default,
+        nullable=not strict or bool(column.nullable),
+        has_default=_has_default(column),
         generated=generated,
         readable=readable and name not in r.hidden,
-        writable=writable and not generated and not r.read_only,
+        writable=writable and not generated and source.stored and not r.read_only,
     )
+
+
+def _has_default(column: KeyedColumnElement[Any]) -> bool:
+    if not isinstance(column, Column):
+        return False
+    table: FromClause = column.table
+    automatic = isinstance(table, Table) and table.autoincrement_column is column
+    return column.default is not None or column.server_default is not None or automatic
 
 
 def _single_table_criterion(mapper: Mapper[Any] | None) -> sa.ColumnElement[bool] | None:
@@ -169,7 +169,8 @@ def _single_table_criterion(mapper: Mapper[Any] | None) -> sa.ColumnElement[bool
         return None
     column = mapper.polymorphic_on
     # Not IN, whose list SQLAlchemy fills in only when it executes a statement itself.
-    return sa.or_(*(column == m.polymorphic_identity for m in mapper.self_and_descendants))
+    classes = [m for m in mapper.self_and_descendants if not m.polymorphic_abstract]
+    return sa.or_(sa.false(), *(column == m.polymorphic_identity for m in classes))
 
 
 def _related(resources: Mapping[str, Resource]) -> dict[str, Resource]:

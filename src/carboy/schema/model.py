@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field
-from sqlalchemy import Column, FromClause
+from sqlalchemy import FromClause, Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from .types import FieldType
 
@@ -21,14 +22,14 @@ Validate: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, str] | None]
 
 
 class Field(Struct, frozen=True, eq=False):
-    """One column under its public name.
+    """One column, or an expression over columns, under its public name.
 
     ``has_default`` says that a row may leave it out. ``generated`` columns are written by the
     database alone.
     """
 
     name: str
-    column: Column[Any]
+    column: KeyedColumnElement[Any]
     type: FieldType
     nullable: bool
     has_default: bool = False
@@ -50,7 +51,7 @@ class Relation(Struct, frozen=True, eq=False):
     target: str
     many: bool
     condition: ColumnElement[bool]
-    local: tuple[Column[Any], ...]
+    local: tuple[KeyedColumnElement[Any], ...]
     link: FromClause | None = None
     link_condition: ColumnElement[bool] | None = None
     hints: tuple[str, ...] = ()
@@ -61,7 +62,9 @@ class Relation(Struct, frozen=True, eq=False):
 class Resource(Struct, frozen=True, eq=False):
     """A table, view or mapped class, and how it is exposed.
 
-    ``relations`` lists, for a name, every relation that it may mean; more than one needs a hint.
+    ``source`` is what to select from; ``tables`` are those in it that rows are stored in, ``table``
+    is the class's own. ``relations`` lists, for a name, every relation that it may mean; more than
+    one needs a hint.
     ``criterion`` limits a class of single-table inheritance to its rows.
     """
 
@@ -70,6 +73,8 @@ class Resource(Struct, frozen=True, eq=False):
     fields: Mapping[str, Field]
     relations: Mapping[str, tuple[Relation, ...]]
     key: tuple[Field, ...]
+    table: Table | None = None
+    tables: tuple[Table, ...] = ()
     mapper: Mapper[Any] | None = None
     criterion: ColumnElement[bool] | None = None
     exposed: bool = True

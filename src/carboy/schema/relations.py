@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, permutations
 
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKeyConstraint, Table
 from sqlalchemy.orm import RelationshipDirection, remote
 from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import ColumnClause, KeyedColumnElement
 
 from .model import Relation, Resource
 
@@ -31,35 +32,45 @@ def mapped_relations(resource: Resource, resources: Iterable[Resource]) -> Itera
             link_condition=prop.secondaryjoin,
             hints=tuple(sorted({c.name for pair in prop.local_remote_pairs or () for c in pair})),
             attribute=prop.key,
-            view_only=bool(prop.viewonly),
+            # The collections of these can't be replaced as a whole.
+            view_only=bool(prop.viewonly) or prop.lazy in ("dynamic", "write_only"),
         )
 
 
 def foreign_key_relations(resource: Resource, resources: Iterable[Resource]) -> Iterator[Relation]:
     """Relations by the target's name or the key's column: to one, to many, and through links."""
-    table = resource.source
-    if not isinstance(table, Table):
-        return
-    targets = [r for r in _primary(resources) if isinstance(r.source, Table)]
-    for constraint in _constraints(table):
-        for target in (t for t in targets if t.source is constraint.referred_table):
-            yield from _to_one(constraint, target, self_reference=target.source is table)
-    for target in targets:
-        for constraint in _constraints(target.source):
-            if constraint.referred_table is table:
-                yield _to_many(constraint, target)
-    for link in _link_tables(table):
-        yield from _through(link, table, targets)
+    targets = _primary(resources)
+    for table in resource.tables:
+        for constraint in _constraints(table):
+            referred = constraint.referred_table
+            if referred is not table and referred in resource.tables:
+                continue  # what joins a subclass's table to its base's
+            if referred in targets:
+                yield from _to_one(constraint, targets[referred], self_reference=referred is table)
+        for target_table, target in targets.items():
+            if target is resource and target_table is not table:
+                continue
+            for constraint in _constraints(target_table):
+                if constraint.referred_table is table:
+                    yield _to_many(constraint, target)
+        for link in _link_tables(table):
+            yield from _through(link, table, targets)
 
 
-def _primary(resources: Iterable[Resource]) -> list[Resource]:
-    """One resource a table: the first that is exposed, else the first."""
-    chosen: dict[object, Resource] = {}
+def _primary(resources: Iterable[Resource]) -> dict[Table, Resource]:
+    """One resource a table: an exposed one before others, then one that has all of its rows."""
+    chosen: dict[Table, Resource] = {}
     for resource in resources:
-        known = chosen.get(resource.source)
-        if known is None or (resource.exposed and not known.exposed):
-            chosen[resource.source] = resource
-    return list(chosen.values())
+        if resource.table is None:
+            continue
+        known = chosen.get(resource.table)
+        if known is None or _rank(resource) > _rank(known):
+            chosen[resource.table] = resource
+    return chosen
+
+
+def _rank(resource: Resource) -> tuple[bool, bool]:
+    return resource.exposed, resource.criterion is None
 
 
 def _resource_of_mapper(mapper: object, resources: Iterable[Resource]) -> Resource | None:
@@ -164,13 +175,14 @@ def _link_tables(table: Table) -> Iterator[Table]:
                 break
 
 
-def _through(link: Table, table: Table, targets: list[Resource]) -> Iterator[Relation]:
+def _through(link: Table, table: Table, targets: Mapping[Table, Resource]) -> Iterator[Relation]:
     for near, far in permutations(_constraints(link), 2):
         if near.referred_table is not table or not set(near.columns).isdisjoint(far.columns):
             continue
         if not _are_key(near, far):
             continue
-        for target in (t for t in targets if t.source is far.referred_table):
+        target = targets.get(far.referred_table)
+        if target is not None:
             yield Relation(
                 name=target.name,
                 target=target.name,
@@ -183,12 +195,14 @@ def _through(link: Table, table: Table, targets: list[Resource]) -> Iterator[Rel
             )
 
 
-def _columns_of(condition: sa.ColumnElement[bool], resource: Resource) -> list[Column[object]]:
+def _columns_of(
+    condition: sa.ColumnElement[bool], resource: Resource
+) -> list[KeyedColumnElement[object]]:
     """The parent's columns in a join condition."""
-    found: dict[Column[object], None] = {}
+    found: dict[KeyedColumnElement[object], None] = {}
     for element in visitors.iterate(condition):
-        if isinstance(element, Column) and "remote" not in element._annotations:
+        if isinstance(element, ColumnClause) and "remote" not in element._annotations:
             own = resource.source.corresponding_column(element)
             if own is not None:
-                found[own] = None  # type: ignore[index]
+                found[own] = None
     return list(found)

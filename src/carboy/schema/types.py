@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
@@ -38,7 +41,8 @@ class FieldType(Struct, frozen=True):
     pairs what the database stores with what JSON shows, ``item`` is the type of an array's
     elements. ``aware`` datetimes have a time zone in the database. ``as_string`` shows 64-bit
     integers as strings, for clients whose numbers are doubles. ``mixed_spellings`` says that
-    dates and times may be written in any way of ISO 8601, as SQLite's own tools do.
+    dates and times may be written in any way of ISO 8601, as SQLite's own tools do. ``zoned``
+    datetimes have no time zone in the database, but the column's type asks for one.
     """
 
     kind: Kind
@@ -52,6 +56,7 @@ class FieldType(Struct, frozen=True):
     aware: bool = False
     as_string: bool = False
     mixed_spellings: bool = False
+    zoned: bool = False
 
 
 _INT16, _INT32, _INT64 = 2**15, 2**31, 2**63
@@ -63,7 +68,9 @@ def field_type(type_: TypeEngine[Any], *, wide: bool = False, as_string: bool = 
     if isinstance(type_, sa.Interval):
         return FieldType(Kind.INTERVAL)
     if isinstance(type_, TypeDecorator):
-        type_ = type_.impl_instance
+        inner = field_type(type_.impl_instance, wide=wide, as_string=as_string)
+        zoned = inner.kind is Kind.DATETIME and not inner.aware and _drops_zones(type_)
+        return replace(inner, zoned=zoned)
     if isinstance(type_, postgresql.DOMAIN):
         return field_type(type_.data_type, as_string=as_string)
     if isinstance(type_, sa.Enum):
@@ -82,6 +89,16 @@ def field_type(type_: TypeEngine[Any], *, wide: bool = False, as_string: bool = 
     if isinstance(type_, sa.ARRAY):
         return FieldType(Kind.ARRAY, item=field_type(type_.item_type))
     return _other(type_)
+
+
+def _drops_zones(type_: TypeDecorator[Any]) -> bool:
+    """Whether a type turns moments with a time zone into such without: then it gets the former."""
+    moment = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    try:
+        bound = type_.process_bind_param(moment, DefaultDialect())
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return False
+    return isinstance(bound, dt.datetime) and bound.tzinfo is None
 
 
 def _integer(type_: sa.Integer, wide: bool, as_string: bool) -> FieldType:

@@ -242,4 +242,4 @@ def _datetime(type_: FieldType, text: str) -> dt.datetime:
     if not found:
         raise ValueError("must be an RFC 3339 timestamp such as 2024-01-31T14:30:00Z")
     value = value.astimezone(dt.UTC)
-    return value if type_.aware else value.replace(tzinfo=None)
+    return value if type_.aware or type_.zoned else value.replace(tzinfo=None)

@@ -2,6 +2,7 @@
 
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
+from .expressions import own_column
 from .view import view_statement
 from .write import keyed_objects, locked_rows, rows_with
 
@@ -14,6 +15,7 @@ __all__ = [
     "dialect_for",
     "keyed_objects",
     "locked_rows",
+    "own_column",
     "rows_with",
     "view_statement",
 ]

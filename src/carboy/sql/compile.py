@@ -57,21 +57,27 @@ def compile_select(
 
     Parameters called v0, v1... are values, and so are those whose keys ``positions`` numbers.
     """
-    compiled = select.compile(dialect=engine_dialect, compile_kwargs={"render_postcompile": True})
-    names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
+    compiled = select.compile(dialect=engine_dialect)
+    escaped = compiled.escaped_bind_names
+    binds = {escaped.get(name, name): bind for bind, name in compiled.bind_names.items()}
+    # The lists of a model's own IN conditions are written out; slots have no values yet.
+    slots = {name: None for name, bind in binds.items() if bind.required}
+    expanded = compiled.construct_expanded_state(slots)
+    names = expanded.positiontup if compiled.positional else list(expanded.parameters)
     assert names is not None
-    binds = {name: bind for bind, name in compiled.bind_names.items()}
     parameters = []
     for name in names:
-        bind = binds[name]
-        index = positions.get(bind.key, _index(name))
-        process = bind.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
+        bind = binds.get(name)
+        index = None if bind is None else positions.get(bind.key, _index(name))
+        process: Processor | None = expanded.processors.get(name)
+        if bind is not None:
+            process = bind.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
         constant = None
         if index is None:
-            value = bind.effective_value
+            value = expanded.parameters[name]
             constant = value if process is None else process(value)
         parameters.append((name, index, constant, process))
-    return Statement(str(compiled), tuple(parameters), bool(compiled.positional))
+    return Statement(expanded.statement, tuple(parameters), bool(compiled.positional))
 
 
 def _index(name: str) -> int | None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column
 from sqlalchemy.sql import ColumnElement, FromClause, visitors
+from sqlalchemy.sql.elements import ColumnClause, KeyedColumnElement
 
 from ..plan.nodes import (
     Compare,
@@ -56,7 +56,7 @@ def slot_name(index: int) -> str:
     return f"v{index}"
 
 
-def own_column(source: FromClause, column: Column[Any]) -> Expression:
+def own_column(source: FromClause, column: KeyedColumnElement[Any]) -> Expression:
     """A table's column as a source made from it puts it out."""
     found = source.corresponding_column(column)
     assert found is not None, f"{source} lacks {column}"
@@ -223,7 +223,7 @@ def _adapt(
     """A join condition over tables as one over their aliases."""
 
     def replace(element: Any, **_: Any) -> Any:
-        if not isinstance(element, Column):
+        if not isinstance(element, ColumnClause):
             return None
         if link is not None and link_table is not None and link_table.c.contains_column(element):
             return link.corresponding_column(element)

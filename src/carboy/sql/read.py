@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 import sqlalchemy as sa
-from sqlalchemy import Column
 from sqlalchemy.sql import ColumnElement, FromClause
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from ..plan.nodes import (
     Embed,
@@ -383,7 +383,7 @@ def _unused(node: Node, name: str) -> str:
     return name
 
 
-def _columns(node: Node) -> Iterator[Column[Any]]:
+def _columns(node: Node) -> Iterator[KeyedColumnElement[Any]]:
     for output in node.outputs:
         if isinstance(output, Embed):
             yield from output.relation.local

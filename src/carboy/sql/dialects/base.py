@@ -166,6 +166,14 @@ class Dialect(ABC):
         """Make a new driver connection ready: called once for each."""
 
 
+def stored_columns(resource: Resource, source: FromClause) -> list[Expression]:
+    """The row itself: the columns of its tables, without what is computed from other rows."""
+    if not resource.tables:
+        return list(source.columns)
+    columns = [c for table in resource.tables for c in table.columns]
+    return [own for c in columns if (own := source.corresponding_column(c)) is not None]
+
+
 def refuse(feature: str, database: str) -> InvalidQuery:
     """The 400 for what this database can't do."""
     return InvalidQuery(f"{feature} isn't available on {database}")

@@ -23,7 +23,7 @@ from sqlalchemy.sql import FromClause
 
 from ...errors import InvalidQuery
 from ...schema import FieldType, Kind, Resource
-from .base import Dialect, Expression
+from .base import Dialect, Expression, stored_columns
 
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?")
@@ -231,11 +231,12 @@ class PostgreSQL(Dialect):
         return take(sa.literal(number, sa.BigInteger))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        if isinstance(resource.source, sa.Table):
+        # What can only be read may be a view, which has no xmin.
+        if isinstance(resource.source, sa.Table) and not resource.read_only:
             # The id of the transaction that last wrote the row. The alias is a name of ours.
             assert isinstance(source, sa.Alias)
             return sa.cast(_constant(f"{source.name}.xmin"), sa.Text)
-        return sa.func.md5(sa.cast(sa.tuple_(*source.columns), sa.Text))
+        return sa.func.md5(sa.cast(sa.tuple_(*stored_columns(resource, source)), sa.Text))
 
 
 def text_config(name: str) -> Expression:

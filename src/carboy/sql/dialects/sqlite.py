@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 
 from ...errors import InvalidQuery
 from ...schema import FieldType, Kind, Resource
-from .base import Dialect, Expression
+from .base import Dialect, Expression, stored_columns
 from .sqlite_functions import FUNCTIONS
 
 _FIND_INDEXES = r"""
@@ -260,7 +260,7 @@ class SQLite(Dialect):
         return sa.table(name, sa.column("rowid"), sa.column(name))
 
     def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in source.columns]
+        columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in stored_columns(resource, source)]
         chunks = [columns[i : i + 100] for i in range(0, len(columns), 100)]
         arrays: list[Expression] = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
         return sa.func.carboy_version(reduce(lambda a, b: a + b, arrays))
