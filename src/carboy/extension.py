@@ -28,10 +28,9 @@ from .errors import (
     PayloadTooLarge,
 )
 from .execute import Database
-from .pipeline import Api, answer, index, read_view, write
+from .pipeline import Api, answer, index, make_api, read_view, write
 from .plan import Context, plan_view
-from .request import Prefer, Request, check_content_type, join_key, parse, parse_select
-from .request.ast import Query
+from .request import Prefer, Query, Request, check_content_type, join_key, parse, parse_select
 from .respond import Response, respond_error, respond_options
 from .schema import (
     Registration,
@@ -248,7 +247,7 @@ class Carboy:
         settings = state.settings
         schema = build_schema(self._registrations)
         self._in_use = True
-        return Api(
+        return make_api(
             schema=schema,
             settings=settings,
             database=Database(engine, statements=settings.statement_cache),

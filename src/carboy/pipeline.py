@@ -5,7 +5,8 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -13,8 +14,17 @@ from sqlalchemy.orm import Session, scoped_session
 
 from .errors import MethodNotAllowed, NotFound
 from .execute import Database, execute_read, execute_view, execute_write
-from .plan import Context, PlannedView, plan_item, plan_list, plan_write
-from .request import Request, split_key
+from .plan import (
+    Context,
+    Count,
+    PlannedRead,
+    PlannedView,
+    at_key,
+    plan_item,
+    plan_list,
+    plan_write,
+)
+from .request import Query, Request, split_key
 from .respond import (
     Response,
     respond_index,
@@ -29,12 +39,32 @@ from .settings import Settings
 
 
 class Api(Struct, frozen=True, eq=False):
-    """What every request of one application shares."""
+    """What every request of one application shares.
+
+    ``plan_item`` and ``plan_list`` keep their plans, for most requests have been made before.
+    """
 
     schema: Schema
     settings: Settings
     database: Database
     cursor_key: bytes
+    plan_item: Callable[[Resource, Query], PlannedRead]
+    plan_list: Callable[[Resource, Query, Count | None], PlannedRead]
+
+
+def make_api(schema: Schema, settings: Settings, database: Database, cursor_key: bytes) -> Api:
+    """The API of a schema on a database; ``cursor_key`` signs its cursors."""
+
+    @lru_cache(settings.statement_cache)
+    def item(resource: Resource, query: Query) -> PlannedRead:
+        return plan_item(Context(schema, settings), resource, query)
+
+    @lru_cache(settings.statement_cache)
+    def collection(resource: Resource, query: Query, count: Count | None) -> PlannedRead:
+        context = Context(schema, settings)
+        return plan_list(context, resource, query, count=count, cursor_key=cursor_key)
+
+    return Api(schema, settings, database, cursor_key, item, collection)
 
 
 def answer(api: Api, request: Request) -> Response:
@@ -57,13 +87,11 @@ def index(api: Api, prefix: str) -> Response:
 
 def read(api: Api, resource: Resource, request: Request) -> Response:
     """GET and HEAD: one statement."""
-    context = Context(api.schema, api.settings)
     if request.key is not None:
-        planned = plan_item(context, resource, split_key(request.key), request.query)
+        planned = api.plan_item(resource, request.query)
+        planned = at_key(planned, resource, split_key(request.key))
         return respond_item(request, execute_read(api.database, planned))
-    planned = plan_list(
-        context, resource, request.query, count=request.prefer.count, cursor_key=api.cursor_key
-    )
+    planned = api.plan_list(resource, request.query, request.prefer.count)
     result = execute_read(api.database, planned)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)

@@ -3,7 +3,7 @@
 from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .nodes import ReadPlan
-from .read import PlannedRead, Window, plan_item, plan_list
+from .read import Count, PlannedRead, Window, at_key, plan_item, plan_list
 from .result import ReadResult
 from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
 from .unique import unique_sets
@@ -14,6 +14,7 @@ from .written import WriteResult
 __all__ = [
     "MAX_FAULTS",
     "Context",
+    "Count",
     "Cursor",
     "Faults",
     "Once",
@@ -27,6 +28,7 @@ __all__ = [
     "Window",
     "WritePlan",
     "WriteResult",
+    "at_key",
     "decode_cursor",
     "encode_cursor",
     "has_default",

@@ -162,10 +162,14 @@ def plan_list(
     return PlannedRead(plan, tuple(context.values), window, scope, by_offset)
 
 
-def plan_item(
-    context: Context, resource: Resource, key: Sequence[str], query: Query
-) -> PlannedRead:
-    """The plan of an item's GET; ``key`` has one text for each key field."""
+def plan_item(context: Context, resource: Resource, query: Query) -> PlannedRead:
+    """The plan of an item's GET, of whichever item: ``at_key`` fills in its first values."""
+    if not resource.key:
+        raise NotFound(f"{resource.name!r} has no key, so its rows have no addresses")
+    parts = tuple(
+        Compare("eq", FieldValue(field), context.slot(None, field.type.kind, field))
+        for field in resource.key
+    )
     for name, given in (
         ("limit", dict(query.limits).get(())),
         ("offset", dict(query.offsets).get(())),
@@ -183,7 +187,7 @@ def plan_item(
     parameters.require_none_left()
     if node.grouped:
         raise InvalidQuery.at("select", "select: an item takes no aggregates; ask the collection")
-    where = _all([key_predicate(context, resource, key), node.where])
+    where = _all([*parts, node.where])
     return PlannedRead(ReadPlan(replace(node, where=where, order=())), tuple(context.values))
 
 
@@ -192,22 +196,16 @@ def _refuse_on_conflict(query: Query) -> None:
         raise InvalidQuery.at("on_conflict", "on_conflict: only writes take it")
 
 
-def key_predicate(context: Context, resource: Resource, key: Sequence[str]) -> Predicate:
-    """The row with this key; a key that no row can have is a 404 like any other."""
-    if not resource.key:
-        raise NotFound(f"{resource.name!r} has no key, so its rows have no addresses")
+def at_key(planned: PlannedRead, resource: Resource, key: Sequence[str]) -> PlannedRead:
+    """The plan for the item with this key; a key that no row can have is a 404 like any other."""
     if len(key) != len(resource.key):
         names = ",".join(field.name for field in resource.key)
         raise NotFound(f"{resource.name!r} has the key {names}; give as many values")
-    parts = []
-    for field, text in zip(resource.key, key, strict=True):
-        try:
-            value = from_text(field.type, text)
-        except ValueError:
-            raise NotFound(f"{resource.name!r} has no row {','.join(key)!r}") from None
-        slot = context.slot(value, field.type.kind, field)
-        parts.append(Compare("eq", FieldValue(field), slot))
-    return parts[0] if len(parts) == 1 else Every(tuple(parts))
+    try:
+        values = [from_text(f.type, text) for f, text in zip(resource.key, key, strict=True)]
+    except ValueError:
+        raise NotFound(f"{resource.name!r} has no row {','.join(key)!r}") from None
+    return replace(planned, values=(*values, *planned.values[len(key) :]))
 
 
 def list_window(context: Context, resource: Resource, query: Query) -> Window:

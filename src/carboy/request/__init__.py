@@ -3,6 +3,7 @@
 It knows HTTP and the grammar, no models and no database.
 """
 
+from .ast import Query
 from .body import check_content_type, parse_json, parse_rows
 from .headers import (
     EntityTag,
@@ -25,6 +26,7 @@ __all__ = [
     "EntityTags",
     "Headers",
     "Prefer",
+    "Query",
     "Request",
     "accepts_json",
     "check_content_type",

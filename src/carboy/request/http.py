@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from msgspec import Struct
@@ -20,6 +21,9 @@ from .headers import (
 )
 from .query_string import parse_query
 
+# The same few query strings come again and again; long ones are a client's own.
+_kept_query = lru_cache(512)(parse_query)
+_KEPT_LENGTH = 1000
 _METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -72,7 +76,7 @@ def parse(
         method=method,
         resource=resource,
         key=key,
-        query=parse_query(query_string),
+        query=_kept_query(text) if len(text) <= _KEPT_LENGTH else parse_query(text),
         prefer=parse_prefer(headers.get("Prefer")),
         if_match=parse_if_match(headers.get("If-Match")),
         if_none_match=parse_if_none_match(headers.get("If-None-Match")),

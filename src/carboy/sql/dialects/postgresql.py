@@ -114,8 +114,9 @@ class PostgreSQL(Dialect):
     def _datetime(self, type_: FieldType, value: Expression) -> Expression:
         """Infinity is no moment: to_char answers NULL for it. It forgets BC unless told."""
         utc = sa.func.timezone(_constant("'UTC'"), value) if type_.aware else value
+        first = "'0001-01-01Z'::timestamptz" if type_.aware else "'0001-01-01'::timestamp"
         return sa.case(
-            (utc >= _constant("'0001-01-01'::timestamp"), _to_char(utc, _DATETIME)),
+            (value >= _constant(first), _to_char(utc, _DATETIME)),
             else_=_to_char(utc, f"{_DATETIME} BC"),
         )
 
