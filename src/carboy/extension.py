@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,14 +14,12 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, Session, scoped_session
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from .errors import (
     ApiError,
     BadRequest,
-    InternalError,
-    LimitExceeded,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -30,8 +27,8 @@ from .errors import (
 from .execute import Database
 from .pipeline import Api, answer, index, make_api, read_view, write
 from .plan import Context, plan_view
-from .request import Prefer, Query, Request, check_content_type, join_key, parse, parse_select
-from .respond import Response, respond_error, respond_options
+from .request import Prefer, Query, Request, check_content_type, join_key, parse_select
+from .respond import Response, respond_options
 from .schema import (
     Registration,
     Resource,
@@ -43,6 +40,7 @@ from .schema import (
     subject_of,
 )
 from .settings import Settings, read_settings
+from .wsgi import DirectReads, guarded, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -95,6 +93,9 @@ class Carboy:
         _add_view(app, "carboy_index", self._index_view, {prefix or "/", f"{prefix}/"})
         item = f"{prefix}/<string:resource>/<carboy_key:key>"
         _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
+        if settings.direct_reads and DirectReads.fits(app):
+            built = cast(State, app.extensions[_KEY])
+            app.wsgi_app = DirectReads(app, settings, lambda: built.api)  # type: ignore[method-assign]
         _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -258,7 +259,7 @@ class Carboy:
         return _to_flask(self._answer(resource, key))
 
     def _index_view(self) -> flask.Response:
-        return _to_flask(self._guarded(self._index))
+        return _to_flask(guarded(self._index))
 
     def _index(self) -> Response:
         method, allowed = flask.request.method, ("GET", "HEAD", "OPTIONS")
@@ -277,37 +278,11 @@ class Carboy:
     def _answer(self, resource: str, key: str | None) -> Response:
         def respond() -> Response:
             api = self._api()
-            return answer(api, self._parsed(api.settings, resource, key))
+            request = flask.request
+            body = _body(api.settings) if request.method in _WITH_BODY else b""
+            return answer(api, parse_environ(request.environ, api.settings, resource, key, body))
 
-        return self._guarded(respond)
-
-    def _guarded(self, respond: Callable[[], Response]) -> Response:
-        try:
-            return respond()
-        except ApiError as error:
-            return _refused(error)
-        except HTTPException:
-            raise
-        except Exception as error:  # noqa: BLE001  a 500 tells the client nothing, the log all
-            return _internal_error(error)
-
-    def _parsed(self, settings: Settings, resource: str, key: str | None) -> Any:
-        request = flask.request
-        query_string = request.environ.get("QUERY_STRING", "")
-        if len(query_string) > settings.max_url_length:
-            raise LimitExceeded(
-                f"the query string is longer than {settings.max_url_length} bytes "
-                "(CARBOY_MAX_URL_LENGTH)"
-            )
-        return parse(
-            request.method,
-            resource,
-            key,
-            query_string,
-            request.headers,
-            _body(settings) if request.method in _WITH_BODY else b"",
-            path=request.script_root + request.path,
-        )
+        return guarded(respond)
 
 
 def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
@@ -335,11 +310,7 @@ def _to_flask(response: Response) -> flask.Response:
 
 def _answer_error(error: ApiError) -> flask.Response:
     """What the application's own views raise, by ``read`` or by hand."""
-    return _to_flask(_refused(error))
-
-
-def _refused(error: ApiError) -> Response:
-    return _internal_error(error) if isinstance(error, InternalError) else respond_error(error)
+    return _to_flask(refused(error))
 
 
 def _body(settings: Settings) -> bytes:
@@ -372,15 +343,6 @@ def _resource_of(schema: Schema, model: Any) -> Resource:
     if found is None:
         raise SchemaError(f"give {model!r} to api.resource() first")
     return found
-
-
-def _internal_error(error: Exception) -> Response:
-    """A 500 with an id that the log has too, and nothing else."""
-    number = uuid.uuid4().hex
-    logger.error("internal error %s", number, exc_info=error)
-    return respond_error(
-        InternalError("an internal error; the log has it under this id", instance=number)
-    )
 
 
 def _engine(source: Any) -> Engine:

@@ -32,6 +32,12 @@ TABLE = (
     Setting("CARBOY_IDEMPOTENCY_HOURS", 24, "How long an Idempotency-Key is remembered.", 1),
     Setting("CARBOY_ESTIMATE_ABOVE", 1000, "count=estimated counts exactly up to this many rows."),
     Setting("CARBOY_SEARCH_CONFIG", "simple", "PostgreSQL's text search configuration for q=."),
+    Setting(
+        "CARBOY_DIRECT_READS",
+        1,
+        "Whether reads are answered in front of Flask's dispatch where the application has "
+        "registered nothing that should see them; 0 for never.",
+    ),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
 )
 
@@ -57,6 +63,7 @@ class Settings(Struct, frozen=True):
     idempotency_hours: int = 24
     estimate_above: int = 1000
     search_config: str = "simple"
+    direct_reads: int = 1
     statement_cache: int = 1024
 
 

@@ -1,0 +1,168 @@
+"""Requests as WSGI has them, and reads answered in front of Flask's dispatch.
+
+Flask's dispatch costs as much as a keyed read. Where the application has nothing registered that
+should see a request, ``DirectReads`` answers GET and HEAD without it; ``CARBOY_DIRECT_READS=0``
+turns that off. Every other request takes Flask's way.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from .errors import ApiError, InternalError, LimitExceeded
+from .pipeline import Api, answer
+from .request import Request, parse
+from .respond import Response, respond_error
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_READS = ("GET", "HEAD")
+_HEADERS = {
+    name: "HTTP_" + name.upper().replace("-", "_")
+    for name in ("Accept", "Prefer", "If-Match", "If-None-Match", "Idempotency-Key")
+} | {"Content-Type": "CONTENT_TYPE"}
+_STATUSES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+logger = logging.getLogger("carboy")
+
+
+class EnvironHeaders:
+    """The headers of a WSGI environment that ``parse`` asks for."""
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._environ = environ
+
+    def get(self, name: str, /) -> str | None:
+        return self._environ.get(_HEADERS[name])
+
+
+def parse_environ(
+    environ: WSGIEnvironment, settings: Settings, resource: str, key: str | None, body: bytes
+) -> Request:
+    """The request for a resource, or an item of it; raises what ``parse`` does."""
+    query_string = environ.get("QUERY_STRING", "")
+    if len(query_string) > settings.max_url_length:
+        raise LimitExceeded(
+            f"the query string is longer than {settings.max_url_length} bytes "
+            "(CARBOY_MAX_URL_LENGTH)"
+        )
+    path = _decoded(environ.get("SCRIPT_NAME", "")) + _decoded(environ["PATH_INFO"])
+    method, headers = environ["REQUEST_METHOD"], EnvironHeaders(environ)
+    return parse(method, resource, key, query_string, headers, body, path=path)
+
+
+def guarded(respond: Callable[[], Response]) -> Response:
+    """What ``respond`` answers, or the problem document of what it raises."""
+    try:
+        return respond()
+    except ApiError as error:
+        return refused(error)
+    except HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001  a 500 tells the client nothing, the log all
+        return _internal_error(error)
+
+
+def refused(error: ApiError) -> Response:
+    """The answer to an ApiError."""
+    return _internal_error(error) if isinstance(error, InternalError) else respond_error(error)
+
+
+class DirectReads:
+    """WSGI in front of an application: its API's reads answered, the rest passed on.
+
+    ``built`` answers the API once a request has built it.
+    """
+
+    def __init__(
+        self, app: flask.Flask, settings: Settings, built: Callable[[], Api | None]
+    ) -> None:
+        self._app = app
+        self._flask: WSGIApplication = app.wsgi_app
+        self._prefix = settings.prefix.rstrip("/") + "/"
+        self._settings = settings
+        self._built = built
+        self._rules: dict[int, bool] = {}
+
+    @staticmethod
+    def fits(app: flask.Flask) -> bool:
+        """Whether nothing stands between the application's dispatch and its server."""
+        return type(app) is flask.Flask and app.wsgi_app == app.__class__.wsgi_app.__get__(app)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI."""
+        api = self._built() if environ["REQUEST_METHOD"] in _READS else None
+        target = self._target(environ["PATH_INFO"]) if api is not None else None
+        if api is None or target is None or not self._unobserved():
+            return self._flask(environ, start_response)
+        response = guarded(
+            lambda: answer(api, parse_environ(environ, self._settings, *target, body=b""))
+        )
+        headers = list(response.headers)
+        if response.status != HTTPStatus.NOT_MODIFIED:
+            headers.append(("Content-Length", str(len(response.body))))
+        start_response(_STATUSES[response.status], headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    def _target(self, path: str) -> tuple[str, str | None] | None:
+        """The resource and the key that a path names; None for what Flask's routes answer."""
+        if not path.startswith(self._prefix):
+            return None
+        resource, slash, key = _decoded(path[len(self._prefix) :]).partition("/")
+        if not resource or (slash and not key):
+            return None
+        return resource, key if slash else None
+
+    def _unobserved(self) -> bool:
+        """Whether the application has registered nothing that a request should pass."""
+        app = self._app
+        return not (
+            app.before_request_funcs
+            or app.after_request_funcs
+            or app.teardown_request_funcs
+            or app.url_value_preprocessors
+            or flask.request_started.receivers
+            or flask.request_finished.receivers
+            or flask.request_tearing_down.receivers
+            or flask.got_request_exception.receivers
+            or flask.appcontext_pushed.receivers
+            or flask.appcontext_popped.receivers
+            or flask.appcontext_tearing_down.receivers
+            or app.config.get("TRUSTED_HOSTS")
+            or not self._only_our_routes()
+        )
+
+    def _only_our_routes(self) -> bool:
+        """Whether the application has no routes of its own under the prefix, or by host."""
+        url_map: Any = self._app.url_map
+        count = len(url_map._rules)
+        if count not in self._rules:
+            ours = all(
+                rule.endpoint.startswith("carboy") or not rule.rule.startswith(self._prefix)
+                for rule in url_map.iter_rules()
+            )
+            by_host = url_map.host_matching or self._app.subdomain_matching
+            self._rules = {count: ours and not by_host}
+        return self._rules[count]
+
+
+def _decoded(text: str) -> str:
+    """WSGI's one character for each byte, as text."""
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
+
+
+def _internal_error(error: Exception) -> Response:
+    """A 500 with an id that the log has too, and nothing else."""
+    number = uuid.uuid4().hex
+    logger.error("internal error %s", number, exc_info=error)
+    return respond_error(
+        InternalError("an internal error; the log has it under this id", instance=number)
+    )
