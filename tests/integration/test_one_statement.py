@@ -41,21 +41,14 @@ def server(
     if request.param == "sqlite":
         served = Server(LEAGUE, f"sqlite:///{tmp_path_factory.mktemp('one') / 'test.sqlite'}")
         load(served.engine, LEAGUE, DATA)
-        make_ready(served)
         yield served
         served.close()
     else:
         with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
             served = Server(LEAGUE, url)
             load(served.engine, LEAGUE, DATA)
-            make_ready(served)
             yield served
             served.close()
-
-
-def make_ready(served: Server) -> None:
-    """A connection is made ready once, when it is first used: on SQLite by looking for indexes."""
-    assert served.client.get("/api/teams").status_code == 200
 
 
 @pytest.mark.parametrize("count", [None, "count=exact"])

@@ -61,11 +61,11 @@ class Database:
         return compile_read(plan, self.dialect, self.engine.dialect)
 
     def _inspect(self) -> None:
-        """Prepare a connection before the first search is compiled, so that indexes are known."""
+        """Let the dialect look for indexes, once, before the first search is compiled."""
         try:
             connection = self.engine.raw_connection()
             try:
-                self.dialect.prepare(connection.driver_connection)
+                self.dialect.inspect(connection.driver_connection)
             finally:
                 connection.close()
         except self.errors as error:

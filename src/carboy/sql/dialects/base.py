@@ -23,7 +23,7 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     has_planner_estimates: ClassVar[bool] = False
-    # Whether ``prepare`` learns from a connection what ``search`` can use.
+    # Whether ``inspect`` learns from a connection what ``search`` can use.
     inspects: ClassVar[bool] = False
     check_deferred: ClassVar[str | None] = None
     """The statement that checks deferred constraints before the COMMIT would."""
@@ -164,6 +164,9 @@ class Dialect(ABC):
 
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Make a new driver connection ready: called once for each."""
+
+    def inspect(self, connection: Any) -> None:  # noqa: B027  most need nothing
+        """Look for what serves a search: called once, before the first one is compiled."""
 
 
 def stored_columns(resource: Resource, source: FromClause) -> list[Expression]:

@@ -303,6 +303,8 @@ class SQLite(Dialect):
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:
             connection.create_function(name, arguments, function, deterministic=True)
+
+    def inspect(self, connection: Any) -> None:
         found = connection.execute(_FIND_INDEXES).fetchall()
         self._indexes = {name: tuple(json.loads(columns)) for name, columns in found}
 
