@@ -97,13 +97,7 @@ class Database:
     ) -> Sequence[Any] | None:
         """The one row of a statement, in the connection's own transaction; raises ``errors``."""
         self.prepare(connection.connection)
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(statement.sql, statement.bind(values))
-            row: Sequence[Any] | None = cursor.fetchone()
-            return row
-        finally:
-            cursor.close()
+        return _one_row(connection.connection, statement.sql, statement.bind(values))
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
@@ -139,13 +133,7 @@ class Database:
         if self._autocommit:
             driver.autocommit = True
         try:
-            cursor = driver.cursor()
-            try:
-                cursor.execute(sql, parameters)
-                row: Sequence[Any] | None = cursor.fetchone()
-                return row
-            finally:
-                cursor.close()
+            return _one_row(driver, sql, parameters)
         finally:
             if self._autocommit and not driver.closed:
                 driver.autocommit = False
@@ -161,6 +149,16 @@ class Database:
         assert dbapi is not None
         error: type[Any] = dbapi.Error
         return error
+
+
+def _one_row(connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(sql, parameters)
+        row: Sequence[Any] | None = cursor.fetchone()
+        return row
+    finally:
+        cursor.close()
 
 
 def to_bytes(body: Any) -> bytes:
