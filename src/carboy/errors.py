@@ -6,6 +6,7 @@
     │   ├── InvalidBody        400  the body is no JSON, or some of its values can't be stored
     │   ├── LimitExceeded      400  a configured limit is passed
     │   └── FilterRequired     400  a bulk write without a filter
+    ├── Unauthorized           401  it isn't known who asks, or a credential is not valid
     ├── Forbidden              403  understood, and refused
     ├── NotFound               404  no such resource or row
     ├── MethodNotAllowed       405  the resource doesn't take this method
@@ -19,6 +20,7 @@
     ├── UnsupportedMediaType   415  the body is not JSON
     ├── IdempotencyMismatch    422  an Idempotency-Key came again with another request
     ├── PreconditionRequired   428  the resource demands If-Match
+    ├── TooManyRequests        429  a rate limit is passed; Retry-After says when to come back
     ├── InternalError          500  a bug in Carboy or in the application
     └── Unavailable            503  the database can't be reached, or has no free connection
 
@@ -105,6 +107,12 @@ class FilterRequired(BadRequest):
     code, title = "filter-required", "Filter required"
 
 
+class Unauthorized(ApiError):
+    """It isn't known who asks, or a credential is not valid; ``WWW-Authenticate`` says what is."""
+
+    status, code, title = 401, "unauthorized", "Credentials needed"
+
+
 class Forbidden(ApiError):
     """The request is understood, and refused."""
 
@@ -187,6 +195,12 @@ class PreconditionRequired(ApiError):
     """The resource demands ``If-Match``."""
 
     status, code, title = 428, "precondition-required", "Precondition required"
+
+
+class TooManyRequests(ApiError):
+    """A rate limit is passed; ``Retry-After`` says when to come back."""
+
+    status, code, title = 429, "too-many-requests", "Too many requests"
 
 
 class InternalError(ApiError):
