@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import flask
 import msgspec
@@ -17,6 +17,17 @@ from sqlalchemy.orm import Mapper, Session, scoped_session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
+from .access import (
+    ANONYMOUS,
+    CLOSED,
+    PUBLIC,
+    UNLIMITED,
+    Access,
+    Actor,
+    Policies,
+    Policy,
+    check_policy,
+)
 from .errors import (
     ApiError,
     BadRequest,
@@ -25,8 +36,8 @@ from .errors import (
     PayloadTooLarge,
 )
 from .execute import Database
-from .pipeline import Api, answer, index, make_api, read_view, write
-from .plan import Context, plan_view
+from .pipeline import Api, View, answer, index, read_view, write
+from .plan import Context, KeptPlans
 from .request import Prefer, Query, Request, check_content_type, join_key, parse_select
 from .respond import Response, respond_options
 from .schema import (
@@ -64,14 +75,31 @@ class State(Struct, eq=False):
     api: Api | None = None
 
 
+class _OwnWrite(Struct, frozen=True):
+    """What ``create``, ``update`` and ``delete`` were given."""
+
+    method: str
+    model: Any
+    key: Any
+    shape: str | None
+    body: Any = None
+    validate: Validate | None = None
+    policy: bool = True
+
+
 class Carboy:
     """A REST API for the models of a Flask application.
 
-    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``.
+    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``. ``policy`` is
+    that of the resources that are given none.
     """
 
-    def __init__(self, app: flask.Flask | None = None, db: Any = None) -> None:
+    def __init__(
+        self, app: flask.Flask | None = None, db: Any = None, *, policy: Policy = CLOSED
+    ) -> None:
         self._registrations: list[Registration] = []
+        self._policies: dict[str, Policy] = {}
+        self._default = policy
         # Whether an application has built its API already: what came later would be missing there.
         self._in_use = False
         self._db = db
@@ -114,13 +142,22 @@ class Carboy:
         max_depth: int | None = None,
         require_match: bool = False,
         validate: Validate | None = None,
+        policy: Policy | None = None,
+        public: Literal["read"] | None = None,
     ) -> None:
         """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
         subject = subject_of(model)
+        name = name or default_name(subject)
+        if policy is not None and public is not None:
+            raise SchemaError(f"resource {name!r}: public=... is a policy; give one of the two")
+        if public not in (None, "read"):
+            raise SchemaError(f"resource {name!r}: public={public!r} must be 'read'")
+        if policy is not None or public is not None:
+            self._policies[name] = policy or PUBLIC
         self.register(
             Registration(
                 subject=subject,
-                name=name or default_name(subject),
+                name=name,
                 readable=tuple(readable) if readable is not None else None,
                 writable=tuple(writable) if writable is not None else None,
                 hidden=tuple(hidden),
@@ -146,6 +183,7 @@ class Carboy:
         envelope: Mapping[str, object] | None = None,
         session: Session | scoped_session[Any] | None = None,
         status: int = 200,
+        policy: bool = True,
     ) -> flask.Response:
         """Answer a view of your own with the rows of ``select``, in one statement.
 
@@ -153,14 +191,14 @@ class Carboy:
         class; without one, all readable fields do. A select of labelled columns needs none. The
         answer is an array, or with ``one`` an object or a 404. ``envelope`` maps the keys of an
         outer object to a ``Part`` of the answer or a constant. With ``session``, the read happens
-        in its open transaction and sees what it has written. Raises ``ApiError``, which the
-        extension answers for you.
+        in its open transaction and sees what it has written. The rows of mapped classes, nested
+        ones too, are those that the request's actor may read, unless ``policy`` is false; the
+        fields are those that the shape names. Raises ``ApiError``, which the extension answers
+        for you.
         """
         api = self._api()
-        planned = plan_view(
-            api.schema, api.settings, select, shape, one=one, page=page, per_page=per_page
-        )
-        return _to_flask(read_view(api, planned, envelope, session, status))
+        view = View(shape, one, page, per_page, envelope, session, status)
+        return _to_flask(read_view(api, select, view, self._access(api, policy)))
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
@@ -178,14 +216,17 @@ class Carboy:
         *,
         body: Any = None,
         validate: Validate | None = None,
+        policy: bool = True,
     ) -> flask.Response:
         """Answer a view of your own by creating the request's object, or its array of them.
 
-        The resource's own rules hold, and ``validate`` beside them. ``body`` replaces the
-        request's. The answer is the row in ``shape``, or ``{"data": [...]}``, with a 201.
-        Raises ``ApiError``, which the extension answers for you.
+        The resource's own rules hold, and ``validate`` beside them; so does its policy, unless
+        ``policy`` is false. ``body`` replaces the request's. The answer is the row in ``shape``,
+        or ``{"data": [...]}``, with a 201. Raises ``ApiError``, which the extension answers for
+        you.
         """
-        return self._written("POST", model, None, shape, body, validate)
+        write = _OwnWrite("POST", model, None, shape, body, validate, policy)
+        return self._written(write)
 
     def update(
         self,
@@ -195,37 +236,34 @@ class Carboy:
         *,
         body: Any = None,
         validate: Validate | None = None,
+        policy: bool = True,
     ) -> flask.Response:
         """Answer a view of your own by changing what the request's object names in one row.
 
         ``key`` is the row's, a tuple where it has several parts. The rest is as in ``create``.
         """
-        return self._written("PATCH", model, key, shape, body, validate)
+        return self._written(_OwnWrite("PATCH", model, key, shape, body, validate, policy))
 
-    def delete(self, model: Any, key: Any, shape: str | None = None) -> flask.Response:
-        """Answer a view of your own by deleting one row: with it in ``shape``, or with a 204."""
-        return self._written("DELETE", model, key, shape, None, None)
-
-    def _written(
-        self,
-        method: str,
-        model: Any,
-        key: Any,
-        shape: str | None,
-        body: Any,
-        validate: Validate | None,
+    def delete(
+        self, model: Any, key: Any, shape: str | None = None, *, policy: bool = True
     ) -> flask.Response:
+        """Answer a view of your own by deleting one row: with it in ``shape``, or with a 204."""
+        return self._written(_OwnWrite("DELETE", model, key, shape, policy=policy))
+
+    def _written(self, own: _OwnWrite) -> flask.Response:
         api = self._api()
-        resource = _resource_of(api.schema, model)
-        context = Context(api.schema, api.settings, trusted=True, validate=validate)
-        parts = key if isinstance(key, tuple) else (key,)
+        resource = _resource_of(api.schema, own.model)
+        access = self._access(api, own.policy)
+        context = Context(api.schema, api.settings, access, trusted=True, validate=own.validate)
+        parts = own.key if isinstance(own.key, tuple) else (own.key,)
+        shape = own.shape
         request = Request(
-            method=method,
+            method=own.method,
             resource=resource.name,
-            key=None if key is None else join_key(map(str, parts)),
+            key=None if own.key is None else join_key(map(str, parts)),
             query=Query(select=parse_select(shape) if shape is not None else None),
             prefer=Prefer(return_="representation") if shape is not None else Prefer(),
-            body=_own_body(api.settings, body) if method != "DELETE" else None,
+            body=_own_body(api.settings, own.body) if own.method != "DELETE" else None,
             path=flask.request.script_root + flask.request.path,
         )
         return _to_flask(write(api, resource, request, context))
@@ -247,13 +285,25 @@ class Carboy:
         engine = _engine(state.source)
         settings = state.settings
         schema = build_schema(self._registrations)
+        policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
+        for name, policy in policies.items():
+            check_policy(schema.resources[name], policy)
         self._in_use = True
-        return make_api(
+        return Api(
             schema=schema,
+            policies=Policies(policies),
             settings=settings,
             database=Database(engine, statements=settings.statement_cache),
             cursor_key=_cursor_key(flask.current_app, engine),
+            plans=KeptPlans(settings.statement_cache),
         )
+
+    def _access(self, api: Api, policy: bool) -> Access:
+        """The access of a view of the application's own."""
+        return api.policies.access(self._who()) if policy else UNLIMITED
+
+    def _who(self) -> Actor:
+        return ANONYMOUS
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
         return _to_flask(self._answer(resource, key))
@@ -268,7 +318,8 @@ class Carboy:
         if method not in allowed:
             raise MethodNotAllowed.here("the API's index", allowed)
         api = self._api()
-        return index(api, flask.request.script_root + api.settings.prefix.rstrip("/"))
+        prefix = flask.request.script_root + api.settings.prefix.rstrip("/")
+        return index(api, prefix, self._who())
 
     def _nothing_view(self, path: str) -> flask.Response:
         """A path that is neither a collection's nor an item's, such as ``/api/users/``."""
@@ -280,7 +331,8 @@ class Carboy:
             api = self._api()
             request = flask.request
             body = _body(api.settings) if request.method in _WITH_BODY else b""
-            return answer(api, parse_environ(request.environ, api.settings, resource, key, body))
+            parsed = parse_environ(request.environ, api.settings, resource, key, body)
+            return answer(api, parsed, self._who())
 
         return guarded(respond)
 

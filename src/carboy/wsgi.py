@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 from werkzeug.exceptions import HTTPException
 
+from .access import ANONYMOUS
 from .errors import ApiError, InternalError, LimitExceeded
 from .pipeline import Api, answer
 from .request import Request, parse
@@ -104,7 +105,9 @@ class DirectReads:
         if api is None or target is None or not self._unobserved():
             return self._flask(environ, start_response)
         response = guarded(
-            lambda: answer(api, parse_environ(environ, self._settings, *target, body=b""))
+            lambda: answer(
+                api, parse_environ(environ, self._settings, *target, body=b""), ANONYMOUS
+            )
         )
         headers = list(response.headers)
         if response.status != HTTPStatus.NOT_MODIFIED:

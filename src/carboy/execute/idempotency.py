@@ -57,7 +57,7 @@ def make_ready(database: Database, once: Once) -> None:
 
 def find_result(database: Database, connection: sa.Connection, once: Once) -> WriteResult | None:
     """What the first request with this key did; raises 409 while it runs, 422 if it differs."""
-    lock = database.dialect.lock(_number(f"key:{once.key}"), wait=False)
+    lock = database.dialect.lock(_number(f"key:{once.scope}:{once.key}"), wait=False)
     if lock is not None and not connection.scalar(sa.select(lock)):
         raise in_flight()
     query = sa.select(TABLE.c.request, TABLE.c.result).where(
@@ -78,7 +78,7 @@ def keep_result(connection: sa.Connection, once: Once, result: WriteResult) -> N
     expired = sa.delete(TABLE).where(_same_key(once), TABLE.c.created_at < _oldest(once))
     connection.execute(expired)
     values = {
-        "scope": "",
+        "scope": once.scope,
         "key": once.key,
         "request": once.request,
         "result": msgspec.msgpack.encode(result),
@@ -92,7 +92,7 @@ def keep_result(connection: sa.Connection, once: Once, result: WriteResult) -> N
 
 
 def _same_key(once: Once) -> Any:
-    return sa.and_(TABLE.c.scope == "", TABLE.c.key == once.key)
+    return sa.and_(TABLE.c.scope == once.scope, TABLE.c.key == once.key)
 
 
 def _oldest(once: Once) -> int:

@@ -2,10 +2,11 @@
 
 from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
+from .kept import KeptPlans
 from .nodes import ReadPlan
-from .read import Count, PlannedRead, Window, at_key, plan_item, plan_list
+from .read import Count, PlannedRead, Window, at_access, at_key, plan_item, plan_list
 from .result import ReadResult
-from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
+from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own, walk_rows
 from .unique import unique_sets
 from .view import PlannedView, plan_view
 from .write import Once, Returning, WritePlan, plan_write
@@ -17,6 +18,7 @@ __all__ = [
     "Count",
     "Cursor",
     "Faults",
+    "KeptPlans",
     "Once",
     "PlannedRead",
     "PlannedView",
@@ -28,6 +30,7 @@ __all__ = [
     "Window",
     "WritePlan",
     "WriteResult",
+    "at_access",
     "at_key",
     "decode_cursor",
     "encode_cursor",
@@ -38,4 +41,5 @@ __all__ = [
     "plan_view",
     "plan_write",
     "unique_sets",
+    "walk_rows",
 ]
