@@ -96,7 +96,7 @@ def _told(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiEr
     if found.kind == "exclusion":
         return Conflict(f"{plan.resource.name!r}: the row conflicts with one that is there")
     resource, row, fields = _place(found, plan)
-    fields = tuple(field for field in fields if plan.access.visible(resource, field))
+    fields = [field for field in fields if plan.access.visible(resource, field)]
     if found.kind == "unique":
         taken: list[Sequence[Field]] = [fields] if fields else []
         if row is not None:

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
 from .. import settings
+from ..access import OPEN
 from ..extension import Carboy, api_of
 from ..schema import Reflected, Schema, SchemaError, reflect
 from .database import open_engine, shown, sqlite_path, unreachable
@@ -115,7 +116,7 @@ def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Fl
     names = {row.name for row in settings.TABLE}
     app.config |= {name: value for name, value in os.environ.items() if name in names}
     app.config["CARBOY_PREFIX"] = prefix
-    Carboy(app, engine).register(*reflected.registrations)
+    Carboy(app, engine, policy=OPEN).register(*reflected.registrations)
     if prefix.strip("/"):
 
         def home() -> Response:
