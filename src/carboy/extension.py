@@ -17,6 +17,8 @@ from sqlalchemy.orm import Mapper, Session, scoped_session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
+from .access import Actor
+from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
     BadRequest,
@@ -40,7 +42,7 @@ from .schema import (
     subject_of,
 )
 from .settings import Settings, read_settings
-from .wsgi import DirectReads, guarded, parse_environ, refused
+from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -59,6 +61,7 @@ class State(Struct, eq=False):
 
     carboy: Carboy
     settings: Settings
+    edge: Edge
     source: Any
     lock: Any
     api: Api | None = None
@@ -84,8 +87,9 @@ class Carboy:
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
+        edge = make_edge(settings)
         app.extensions[_KEY] = State(
-            carboy=self, settings=settings, source=source, lock=threading.Lock()
+            carboy=self, settings=settings, edge=edge, source=source, lock=threading.Lock()
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
@@ -95,7 +99,7 @@ class Carboy:
         _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
         if settings.direct_reads and DirectReads.fits(app):
             built = cast(State, app.extensions[_KEY])
-            app.wsgi_app = DirectReads(app, settings, lambda: built.api)  # type: ignore[method-assign]
+            app.wsgi_app = DirectReads(app, settings, edge, lambda: built.api)  # type: ignore[method-assign]
         _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -160,7 +164,7 @@ class Carboy:
         planned = plan_view(
             api.schema, api.settings, select, shape, one=one, page=page, per_page=per_page
         )
-        return _to_flask(read_view(api, planned, envelope, session, status))
+        return _own(read_view(api, planned, envelope, session, status))
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
@@ -228,7 +232,7 @@ class Carboy:
             body=_own_body(api.settings, body) if method != "DELETE" else None,
             path=flask.request.script_root + flask.request.path,
         )
-        return _to_flask(write(api, resource, request, context))
+        return _own(write(api, resource, request, context))
 
     @property
     def schema(self) -> Schema:
@@ -256,12 +260,18 @@ class Carboy:
         )
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
-        return _to_flask(self._answer(resource, key))
+        def respond(_: Actor) -> Response:
+            api = self._api()
+            request = flask.request
+            body = _body(api.settings) if request.method in _WITH_BODY else b""
+            return answer(api, parse_environ(request.environ, api.settings, resource, key, body))
+
+        return self._attended(respond)
 
     def _index_view(self) -> flask.Response:
-        return _to_flask(guarded(self._index))
+        return self._attended(self._index)
 
-    def _index(self) -> Response:
+    def _index(self, _: Actor) -> Response:
         method, allowed = flask.request.method, ("GET", "HEAD", "OPTIONS")
         if method == "OPTIONS":
             return respond_options(allowed)
@@ -273,16 +283,15 @@ class Carboy:
     def _nothing_view(self, path: str) -> flask.Response:
         """A path that is neither a collection's nor an item's, such as ``/api/users/``."""
         name = path.strip("/").partition("/")[0]
-        return _answer_error(NotFound(f"there is no resource {path!r}; did you mean {name!r}?"))
 
-    def _answer(self, resource: str, key: str | None) -> Response:
-        def respond() -> Response:
-            api = self._api()
-            request = flask.request
-            body = _body(api.settings) if request.method in _WITH_BODY else b""
-            return answer(api, parse_environ(request.environ, api.settings, resource, key, body))
+        def respond(_: Actor) -> Response:
+            raise NotFound(f"there is no resource {path!r}; did you mean {name!r}?")
 
-        return guarded(respond)
+        return self._attended(respond)
+
+    def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
+        edge = cast(State, flask.current_app.extensions[_KEY]).edge
+        return _to_flask(attended(edge, flask.request.environ, None, respond))
 
 
 def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
@@ -308,9 +317,14 @@ def _to_flask(response: Response) -> flask.Response:
     return flask.Response(response.body, response.status, list(response.headers))
 
 
+def _own(response: Response) -> flask.Response:
+    """The answer to a view of the application's own."""
+    return _to_flask(own_answer(flask.request.method, response))
+
+
 def _answer_error(error: ApiError) -> flask.Response:
     """What the application's own views raise, by ``read`` or by hand."""
-    return _to_flask(refused(error))
+    return _own(refused(error))
 
 
 def _body(settings: Settings) -> bytes:
