@@ -331,16 +331,25 @@ def _body(settings: Settings) -> bytes:
     """The request's body, read no further than the limit; Flask's own may be lower."""
     request, limit = flask.request, settings.max_body_bytes
     setting = "CARBOY_MAX_BODY_BYTES"
-    if request.max_content_length is None or request.max_content_length > limit:
-        request.max_content_length = limit
-    else:
+    if request.max_content_length is not None and request.max_content_length <= limit:
         limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
+    # A body that is sent in chunks is cut off at the maximum without a word, so one byte more is
+    # read than is allowed.
+    request.max_content_length = limit + 1
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})")
+    cut_off = BadRequest("the body ends before its Content-Length")
     try:
-        return request.get_data()
+        body = request.get_data()
     except RequestEntityTooLarge:
-        raise PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})") from None
+        raise too_large from None
     except ClientDisconnected:
-        raise BadRequest("the body ends before its Content-Length") from None
+        raise cut_off from None
+    if len(body) > limit:
+        raise too_large
+    # Servers that end the input themselves, as granian does, don't tell that it was cut off.
+    if len(body) < (request.content_length or 0):
+        raise cut_off
+    return body
 
 
 def _own_body(settings: Settings, body: Any) -> bytes:
