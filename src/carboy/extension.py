@@ -28,6 +28,7 @@ from .access import (
     Policy,
     check_policy,
 )
+from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
     BadRequest,
@@ -51,7 +52,7 @@ from .schema import (
     subject_of,
 )
 from .settings import Settings, read_settings
-from .wsgi import DirectReads, guarded, parse_environ, refused
+from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -70,6 +71,7 @@ class State(Struct, eq=False):
 
     carboy: Carboy
     settings: Settings
+    edge: Edge
     source: Any
     lock: Any
     api: Api | None = None
@@ -112,8 +114,9 @@ class Carboy:
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
+        edge = make_edge(settings)
         app.extensions[_KEY] = State(
-            carboy=self, settings=settings, source=source, lock=threading.Lock()
+            carboy=self, settings=settings, edge=edge, source=source, lock=threading.Lock()
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
@@ -123,7 +126,7 @@ class Carboy:
         _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
         if settings.direct_reads and DirectReads.fits(app):
             built = cast(State, app.extensions[_KEY])
-            app.wsgi_app = DirectReads(app, settings, lambda: built.api)  # type: ignore[method-assign]
+            app.wsgi_app = DirectReads(app, settings, edge, lambda: built.api)  # type: ignore[method-assign]
         _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -198,7 +201,7 @@ class Carboy:
         """
         api = self._api()
         view = View(shape, one, page, per_page, envelope, session, status)
-        return _to_flask(read_view(api, select, view, self._access(api, policy)))
+        return _own(read_view(api, select, view, self._access(api, policy)))
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
@@ -266,7 +269,7 @@ class Carboy:
             body=_own_body(api.settings, own.body) if own.method != "DELETE" else None,
             path=flask.request.script_root + flask.request.path,
         )
-        return _to_flask(write(api, resource, request, context))
+        return _own(write(api, resource, request, context))
 
     @property
     def schema(self) -> Schema:
@@ -306,12 +309,19 @@ class Carboy:
         return ANONYMOUS
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
-        return _to_flask(self._answer(resource, key))
+        def respond(who: Actor) -> Response:
+            api = self._api()
+            request = flask.request
+            body = _body(api.settings) if request.method in _WITH_BODY else b""
+            parsed = parse_environ(request.environ, api.settings, resource, key, body)
+            return answer(api, parsed, who)
+
+        return self._attended(respond)
 
     def _index_view(self) -> flask.Response:
-        return _to_flask(guarded(self._index))
+        return self._attended(self._index)
 
-    def _index(self) -> Response:
+    def _index(self, who: Actor) -> Response:
         method, allowed = flask.request.method, ("GET", "HEAD", "OPTIONS")
         if method == "OPTIONS":
             return respond_options(allowed)
@@ -319,22 +329,20 @@ class Carboy:
             raise MethodNotAllowed.here("the API's index", allowed)
         api = self._api()
         prefix = flask.request.script_root + api.settings.prefix.rstrip("/")
-        return index(api, prefix, self._who())
+        return index(api, prefix, who)
 
     def _nothing_view(self, path: str) -> flask.Response:
         """A path that is neither a collection's nor an item's, such as ``/api/users/``."""
         name = path.strip("/").partition("/")[0]
-        return _answer_error(NotFound(f"there is no resource {path!r}; did you mean {name!r}?"))
 
-    def _answer(self, resource: str, key: str | None) -> Response:
-        def respond() -> Response:
-            api = self._api()
-            request = flask.request
-            body = _body(api.settings) if request.method in _WITH_BODY else b""
-            parsed = parse_environ(request.environ, api.settings, resource, key, body)
-            return answer(api, parsed, self._who())
+        def respond(_: Actor) -> Response:
+            raise NotFound(f"there is no resource {path!r}; did you mean {name!r}?")
 
-        return guarded(respond)
+        return self._attended(respond)
+
+    def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
+        edge = cast(State, flask.current_app.extensions[_KEY]).edge
+        return _to_flask(attended(edge, flask.request.environ, None, respond))
 
 
 def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
@@ -360,25 +368,39 @@ def _to_flask(response: Response) -> flask.Response:
     return flask.Response(response.body, response.status, list(response.headers))
 
 
+def _own(response: Response) -> flask.Response:
+    """The answer to a view of the application's own."""
+    return _to_flask(own_answer(flask.request.method, response))
+
+
 def _answer_error(error: ApiError) -> flask.Response:
     """What the application's own views raise, by ``read`` or by hand."""
-    return _to_flask(refused(error))
+    return _own(refused(error))
 
 
 def _body(settings: Settings) -> bytes:
     """The request's body, read no further than the limit; Flask's own may be lower."""
     request, limit = flask.request, settings.max_body_bytes
     setting = "CARBOY_MAX_BODY_BYTES"
-    if request.max_content_length is None or request.max_content_length > limit:
-        request.max_content_length = limit
-    else:
+    if request.max_content_length is not None and request.max_content_length <= limit:
         limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
+    # A body that is sent in chunks is cut off at the maximum without a word, so one byte more is
+    # read than is allowed.
+    request.max_content_length = limit + 1
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})")
+    cut_off = BadRequest("the body ends before its Content-Length")
     try:
-        return request.get_data()
+        body = request.get_data()
     except RequestEntityTooLarge:
-        raise PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})") from None
+        raise too_large from None
     except ClientDisconnected:
-        raise BadRequest("the body ends before its Content-Length") from None
+        raise cut_off from None
+    if len(body) > limit:
+        raise too_large
+    # Servers that end the input themselves, as granian does, don't tell that it was cut off.
+    if len(body) < (request.content_length or 0):
+        raise cut_off
+    return body
 
 
 def _own_body(settings: Settings, body: Any) -> bytes:

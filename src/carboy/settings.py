@@ -38,6 +38,25 @@ TABLE = (
         "Whether reads are answered in front of Flask's dispatch where the application has "
         "registered nothing that should see them; 0 for never.",
     ),
+    Setting(
+        "CARBOY_CORS_ORIGINS",
+        "",
+        "Origins whose pages may use the API, with commas between; `*` for all, empty for none.",
+    ),
+    Setting("CARBOY_CORS_CREDENTIALS", 0, "Whether these pages may send cookies; 1 for yes."),
+    Setting("CARBOY_CORS_MAX_AGE", 600, "Seconds for which browsers may keep a preflight."),
+    Setting(
+        "CARBOY_RATE_LIMIT",
+        "",
+        "Requests of an actor, or of an address, such as `100/minute;2000/hour`; empty for any "
+        "number.",
+    ),
+    Setting("CARBOY_RATE_LIMIT_WRITES", "", "Writes, which count as requests too."),
+    Setting(
+        "CARBOY_RATE_LIMIT_STORAGE",
+        "memory://",
+        "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
+    ),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
 )
 
@@ -64,6 +83,12 @@ class Settings(Struct, frozen=True):
     estimate_above: int = 1000
     search_config: str = "simple"
     direct_reads: int = 1
+    cors_origins: str = ""
+    cors_credentials: int = 0
+    cors_max_age: int = 600
+    rate_limit: str = ""
+    rate_limit_writes: str = ""
+    rate_limit_storage: str = "memory://"
     statement_cache: int = 1024
 
 
