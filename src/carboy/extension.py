@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapper, Session, scoped_session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
+from .access import Actor
 from .errors import (
     ApiError,
     BadRequest,
@@ -25,6 +26,7 @@ from .errors import (
     PayloadTooLarge,
 )
 from .execute import Database
+from .identify import Identify, Login
 from .pipeline import Api, answer, index, make_api, read_view, write
 from .plan import Context, plan_view
 from .request import Prefer, Query, Request, check_content_type, join_key, parse_select
@@ -60,6 +62,7 @@ class State(Struct, eq=False):
     carboy: Carboy
     settings: Settings
     source: Any
+    identify: Identify
     lock: Any
     api: Api | None = None
 
@@ -67,25 +70,34 @@ class State(Struct, eq=False):
 class Carboy:
     """A REST API for the models of a Flask application.
 
-    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``.
+    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``. ``actor`` is
+    the application's own login: it takes nothing and answers the ``Actor`` that is logged in, or
+    None; it is called within the request, where no API key or token has come.
     """
 
-    def __init__(self, app: flask.Flask | None = None, db: Any = None) -> None:
+    def __init__(
+        self, app: flask.Flask | None = None, db: Any = None, actor: Login | None = None
+    ) -> None:
         self._registrations: list[Registration] = []
         # Whether an application has built its API already: what came later would be missing there.
         self._in_use = False
         self._db = db
+        self._login = actor
         if app is not None:
             self.init_app(app, db)
 
-    def init_app(self, app: flask.Flask, db: Any = None) -> None:
-        """Add the API to an application."""
+    def init_app(self, app: flask.Flask, db: Any = None, actor: Login | None = None) -> None:
+        """Add the API to an application; raises SchemaError, and SettingError for its config."""
         source = db if db is not None else self._db
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
         app.extensions[_KEY] = State(
-            carboy=self, settings=settings, source=source, lock=threading.Lock()
+            carboy=self,
+            settings=settings,
+            source=source,
+            identify=Identify(settings, actor or self._login),
+            lock=threading.Lock(),
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
@@ -95,7 +107,8 @@ class Carboy:
         _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
         if settings.direct_reads and DirectReads.fits(app):
             built = cast(State, app.extensions[_KEY])
-            app.wsgi_app = DirectReads(app, settings, lambda: built.api)  # type: ignore[method-assign]
+            reads = DirectReads(app, settings, built.identify, lambda: built.api)
+            app.wsgi_app = reads  # type: ignore[method-assign]
         _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -235,6 +248,17 @@ class Carboy:
         """What is exposed, in the current application."""
         return self._api().schema
 
+    @property
+    def actor(self) -> Actor:
+        """Who makes the current request, for views of your own; ``ANONYMOUS`` without credentials.
+
+        Raises what the API itself answers to bad ones: Unauthorized, or Forbidden for a write by
+        cookie from another site.
+        """
+        database = self._api().database
+        state = cast(State, flask.current_app.extensions[_KEY])
+        return state.identify(flask.request.environ, database)
+
     def _api(self) -> Api:
         state = cast(State, flask.current_app.extensions[_KEY])
         if state.api is None:
@@ -268,6 +292,8 @@ class Carboy:
         if method not in allowed:
             raise MethodNotAllowed.here("the API's index", allowed)
         api = self._api()
+        # Whoever comes with a credential learns here, too, that it isn't valid.
+        _ = self.actor
         return index(api, flask.request.script_root + api.settings.prefix.rstrip("/"))
 
     def _nothing_view(self, path: str) -> flask.Response:
@@ -279,6 +305,8 @@ class Carboy:
         def respond() -> Response:
             api = self._api()
             request = flask.request
+            # The actor is answer's third argument to be.
+            _ = self.actor
             body = _body(api.settings) if request.method in _WITH_BODY else b""
             return answer(api, parse_environ(request.environ, api.settings, resource, key, body))
 
@@ -297,6 +325,11 @@ def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: 
         )
         rule.provide_automatic_options = False  # type: ignore[attr-defined]
         app.url_map.add(rule)
+
+
+def engine_of(app: flask.Flask) -> Engine:
+    """The engine of an application that was given to a Carboy, within its context."""
+    return _engine(cast(State, app.extensions[_KEY]).source)
 
 
 def api_of(app: flask.Flask) -> Carboy:

@@ -17,6 +17,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from .errors import ApiError, InternalError, LimitExceeded
+from .identify import Identify
 from .pipeline import Api, answer
 from .request import Request, parse
 from .respond import Response, respond_error
@@ -83,12 +84,17 @@ class DirectReads:
     """
 
     def __init__(
-        self, app: flask.Flask, settings: Settings, built: Callable[[], Api | None]
+        self,
+        app: flask.Flask,
+        settings: Settings,
+        identify: Identify,
+        built: Callable[[], Api | None],
     ) -> None:
         self._app = app
         self._flask: WSGIApplication = app.wsgi_app
         self._prefix = settings.prefix.rstrip("/") + "/"
         self._settings = settings
+        self._identify = identify
         self._built = built
         self._rules: dict[int, bool] = {}
 
@@ -103,9 +109,15 @@ class DirectReads:
         target = self._target(environ["PATH_INFO"]) if api is not None else None
         if api is None or target is None or not self._unobserved():
             return self._flask(environ, start_response)
-        response = guarded(
-            lambda: answer(api, parse_environ(environ, self._settings, *target, body=b""))
-        )
+        if self._identify.needs_flask(environ):
+            return self._flask(environ, start_response)
+
+        def respond() -> Response:
+            # The actor is answer's third argument to be.
+            self._identify(environ, api.database)
+            return answer(api, parse_environ(environ, self._settings, *target, body=b""))
+
+        response = guarded(respond)
         headers = list(response.headers)
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))
