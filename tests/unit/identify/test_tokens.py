@@ -96,7 +96,7 @@ REFUSED: list[tuple[Any, str]] = [
     ("….…", "can't be read"),
     (f"{token()}xx", "can't be read"),
     (f"{token()}.x", "can't be read"),
-    (token()[:-4], "signature"),
+    (token()[:-3], "signature"),
     (token().rsplit(".", 1)[0] + ".", "signature"),
     (_tampered(), "signature"),
     (token(key="another secret of thirty-two bytes"), "signature"),
