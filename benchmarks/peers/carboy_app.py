@@ -1,6 +1,6 @@
 """Carboy, as a reader of its quickstart would set it up."""
 
-from carboy import Carboy, OPEN
+from carboy import OPEN, Carboy
 
 from .models import Category, Post, Tag, User, db, new_app
 

@@ -1,13 +1,15 @@
 """Carboy: SQLAlchemy models, or an existing database, in; a production REST API out."""
 
-from .access import OPEN, Actor, Policy, PolicyError, role, signed_in
+from .access import ANONYMOUS, OPEN, Actor, Policy, PolicyError, role, signed_in
 from .errors import ApiError
 from .extension import Carboy
+from .identify import flask_login_actor
 from .respond import Part
 from .schema import SchemaError, UTCDateTime
 from .settings import SettingError
 
 __all__ = [
+    "ANONYMOUS",
     "OPEN",
     "Actor",
     "ApiError",
@@ -18,6 +20,7 @@ __all__ = [
     "SchemaError",
     "SettingError",
     "UTCDateTime",
+    "flask_login_actor",
     "role",
     "signed_in",
 ]

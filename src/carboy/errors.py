@@ -112,6 +112,11 @@ class Unauthorized(ApiError):
 
     status, code, title = 401, "unauthorized", "Credentials needed"
 
+    @classmethod
+    def bad_token(cls, detail: str) -> Unauthorized:
+        """The error for a key or token that isn't taken, with what RFC 6750, section 3, asks."""
+        return cls(detail, headers=[("WWW-Authenticate", 'Bearer error="invalid_token"')])
+
 
 class Forbidden(ApiError):
     """The request is understood, and refused."""

@@ -18,7 +18,6 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from .access import (
-    ANONYMOUS,
     CLOSED,
     PUBLIC,
     UNLIMITED,
@@ -37,6 +36,7 @@ from .errors import (
     PayloadTooLarge,
 )
 from .execute import Database
+from .identify import Identify, Login
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
 from .request import Prefer, Query, Request, check_content_type, join_key, parse_select
@@ -73,6 +73,7 @@ class State(Struct, eq=False):
     settings: Settings
     edge: Edge
     source: Any
+    identify: Identify
     lock: Any
     api: Api | None = None
 
@@ -92,12 +93,19 @@ class _OwnWrite(Struct, frozen=True):
 class Carboy:
     """A REST API for the models of a Flask application.
 
-    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``. ``policy`` is
-    that of the resources that are given none.
+    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``. ``actor`` is
+    the application's own login: it takes nothing and answers the ``Actor`` that is logged in, or
+    None; it is called within the request, where no API key or token has come. ``policy`` is that
+    of the resources that are given none.
     """
 
     def __init__(
-        self, app: flask.Flask | None = None, db: Any = None, *, policy: Policy = CLOSED
+        self,
+        app: flask.Flask | None = None,
+        db: Any = None,
+        *,
+        actor: Login | None = None,
+        policy: Policy = CLOSED,
     ) -> None:
         self._registrations: list[Registration] = []
         self._policies: dict[str, Policy] = {}
@@ -105,18 +113,25 @@ class Carboy:
         # Whether an application has built its API already: what came later would be missing there.
         self._in_use = False
         self._db = db
+        self._login = actor
         if app is not None:
             self.init_app(app, db)
 
-    def init_app(self, app: flask.Flask, db: Any = None) -> None:
-        """Add the API to an application."""
+    def init_app(self, app: flask.Flask, db: Any = None, *, actor: Login | None = None) -> None:
+        """Add the API to an application; raises SchemaError, and SettingError for its config."""
         source = db if db is not None else self._db
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
-        edge = make_edge(settings)
+        identify = Identify(settings, actor or self._login)
+        edge = make_edge(settings, identify.headers)
         app.extensions[_KEY] = State(
-            carboy=self, settings=settings, edge=edge, source=source, lock=threading.Lock()
+            carboy=self,
+            settings=settings,
+            edge=edge,
+            source=source,
+            identify=identify,
+            lock=threading.Lock(),
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
@@ -126,7 +141,8 @@ class Carboy:
         _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
         if settings.direct_reads and DirectReads.fits(app):
             built = cast(State, app.extensions[_KEY])
-            app.wsgi_app = DirectReads(app, settings, edge, lambda: built.api)  # type: ignore[method-assign]
+            reads = DirectReads(app, settings, edge, identify, lambda: built.api)
+            app.wsgi_app = reads  # type: ignore[method-assign]
         _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -276,6 +292,17 @@ class Carboy:
         """What is exposed, in the current application."""
         return self._api().schema
 
+    @property
+    def actor(self) -> Actor:
+        """Who makes the current request, for views of your own; ``ANONYMOUS`` without credentials.
+
+        Raises what the API itself answers to bad ones: Unauthorized, or Forbidden for a write by
+        cookie from another site.
+        """
+        database = self._api().database
+        state = cast(State, flask.current_app.extensions[_KEY])
+        return state.identify(flask.request.environ, database)
+
     def _api(self) -> Api:
         state = cast(State, flask.current_app.extensions[_KEY])
         if state.api is None:
@@ -303,10 +330,7 @@ class Carboy:
 
     def _access(self, api: Api, policy: bool) -> Access:
         """The access of a view of the application's own."""
-        return api.policies.access(self._who()) if policy else UNLIMITED
-
-    def _who(self) -> Actor:
-        return ANONYMOUS
+        return api.policies.access(self.actor) if policy else UNLIMITED
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
         def respond(who: Actor) -> Response:
@@ -342,7 +366,7 @@ class Carboy:
 
     def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
-        return _to_flask(attended(edge, flask.request.environ, None, respond))
+        return _to_flask(attended(edge, flask.request.environ, lambda: self.actor, respond))
 
 
 def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
@@ -357,6 +381,11 @@ def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: 
         )
         rule.provide_automatic_options = False  # type: ignore[attr-defined]
         app.url_map.add(rule)
+
+
+def engine_of(app: flask.Flask) -> Engine:
+    """The engine of an application that was given to a Carboy, within its context."""
+    return _engine(cast(State, app.extensions[_KEY]).source)
 
 
 def api_of(app: flask.Flask) -> Carboy:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from ..access import ANONYMOUS, Actor
+from ..access import Actor
 from ..errors import Unauthorized
 from ..respond import Response
 from ..settings import Settings
@@ -14,9 +14,6 @@ from .limits import RateLimits, make_limits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-Identify: TypeAlias = Callable[[], Actor]
-"""Tells who asks; raises Unauthorized for a credential that isn't valid."""
 
 _READS = ("GET", "HEAD")
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -58,23 +55,23 @@ class Edge:
         self._actors = (*_SAFETY, _ACTORS, vary)
         self._nobodys = (*_SAFETY, _NOBODYS, vary)
 
-    def admit(self, identify: Identify | None, address: str, method: str) -> tuple[Actor, Headers]:
-        """Who asks, and headers that say what the limits leave; None identifies nobody.
+    def admit(
+        self, identify: Callable[[], Actor], address: str, method: str
+    ) -> tuple[Actor, Headers]:
+        """Who asks, and headers that say what the limits leave.
 
         Raises TooManyRequests, and what ``identify`` raises. Credentials that aren't valid count
         against the address, so that guessing is slow.
         """
         limits = self._limits
         if limits is None:
-            return (ANONYMOUS if identify is None else identify()), ()
-        actor = ANONYMOUS
-        if identify is not None:
-            limits.check_guesses(address)
-            try:
-                actor = identify()
-            except Unauthorized:
-                limits.count_guess(address)
-                raise
+            return identify(), ()
+        limits.check_guesses(address)
+        try:
+            actor = identify()
+        except Unauthorized:
+            limits.count_guess(address)
+            raise
         return actor, limits.spend(actor, address, method)
 
     def finish(

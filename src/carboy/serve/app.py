@@ -7,7 +7,8 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from werkzeug.wrappers import Response
 
 from .. import settings
 from ..access import OPEN
-from ..extension import Carboy, api_of
+from ..extension import Carboy, api_of, engine_of
 from ..schema import Reflected, Schema, SchemaError, reflect
-from .database import open_engine, shown, sqlite_path, unreachable
+from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
 _SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
@@ -68,6 +69,33 @@ class Served(Struct, frozen=True, eq=False):
 def load(target: Target) -> Served:
     """The application that a target means; TargetError where there is none."""
     return _load_database(target) if target.is_database else _load_application(target.text)
+
+
+@contextmanager
+def opened(target: Target) -> Iterator[Engine]:
+    """The engine of a target's database; what the database refuses is a TargetError."""
+    with ExitStack() as stack:
+        if target.is_database:
+            engine = open_engine(target.text, writable=target.writable, connections=1)
+            stack.callback(engine.dispose)
+        else:
+            wsgi = _find_application(target.text)
+            if not isinstance(wsgi, flask.Flask) or "carboy" not in wsgi.extensions:
+                raise without_api(target)
+            stack.enter_context(wsgi.app_context())
+            engine = engine_of(wsgi)
+        try:
+            yield engine
+        except sa.exc.SQLAlchemyError as error:
+            is_file = engine.dialect.name == "sqlite"
+            name = sqlite_path(engine.url) if is_file else shown(engine.url)
+            original = getattr(error, "orig", None) or error
+            raise TargetError(f"{name}: {first_line(original)}") from None
+
+
+def without_api(target: Target) -> TargetError:
+    """The fault of an application that Carboy is no part of."""
+    return TargetError(f"{target.text} has no Carboy; it was never given to Carboy(app, db)")
 
 
 # --- a database ---
