@@ -60,7 +60,9 @@ def test_every_answer_has_its_headers(
     assert_headers(response, read=status < 400 and method in ("GET", "HEAD"))
 
 
-def assert_headers(response: TestResponse, *, read: bool, vary: str = "Accept, Prefer") -> None:
+def assert_headers(
+    response: TestResponse, *, read: bool, vary: str = "Accept, Prefer, Authorization, X-API-Key"
+) -> None:
     """Each header is there once, with its value."""
     expected = {"Cache-Control": "no-cache" if read else "no-store", "Vary": vary, **SAFETY}
     for name, value in expected.items():

@@ -22,6 +22,8 @@ from sqlalchemy.sql.elements import (
     True_,
 )
 
+from sqlalchemy.sql.util import _deep_deannotate
+
 from ..schema import FieldType, Kind, Resource, field_type, flat_lists, from_text
 from .actor import Actor, Nobody, NobodysId
 from .policy import Action, PolicyError, Rule
@@ -79,7 +81,13 @@ def decide(rule: Rule, who: Actor, resource: Resource, action: Action) -> bool |
         return isinstance(expression, True_)
     if who.is_anonymous:
         _refuse_is(expression, resource, action)
-    return _condition(flat_lists(expression))
+    return _condition(flat_lists(_open(expression)))
+
+
+def _open(expression: ColumnElement[bool]) -> ColumnElement[bool]:
+    """``has()`` and ``any()`` close their criterion to what replaces columns and parameters."""
+    opened: ColumnElement[bool] = _deep_deannotate(expression, ["no_replacement_traverse"])
+    return opened
 
 
 def _condition(expression: ColumnElement[bool]) -> Condition:
