@@ -214,15 +214,19 @@ class Asker:
             f"/api/{path}", method=method, json=json, headers={**self._headers, **named}
         )
 
+    def json(self, path: str) -> Any:
+        """A read's answer, which has to be a success."""
+        response = self.get(path)
+        assert response.status_code == 200, response.text
+        return response.get_json()
+
     def get(self, path: str, **headers: str) -> TestResponse:
         """The answer to GET."""
         return self.ask("GET", path, **headers)
 
     def rows(self, path: str) -> list[Any]:
         """A list's rows."""
-        response = self.get(path)
-        assert response.status_code == 200, response.text
-        rows: list[Any] = response.get_json()["data"]
+        rows: list[Any] = self.json(path)["data"]
         return rows
 
 

@@ -21,7 +21,6 @@ from sqlalchemy.sql.elements import (
     Grouping,
     True_,
 )
-
 from sqlalchemy.sql.util import _deep_deannotate
 
 from ..schema import FieldType, Kind, Resource, field_type, flat_lists, from_text
