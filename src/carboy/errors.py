@@ -215,6 +215,6 @@ class InternalError(ApiError):
 
 
 class Unavailable(ApiError):
-    """The database can't be reached, or has no free connection."""
+    """The database can't be reached or has no free connection, or an issuer's keys can't be."""
 
     status, code, title = 503, "unavailable", "Unavailable"

@@ -70,7 +70,7 @@ TABLE = (
     Setting(
         "CARBOY_JWT_AUDIENCE",
         "",
-        "The aud that tokens must have; without it, they may have none.",
+        "The aud that tokens must have; empty for tokens without one.",
     ),
     Setting("CARBOY_JWT_LEEWAY", 30, "Seconds by which clocks may differ (exp, nbf, iat)."),
     Setting("CARBOY_JWT_ID_CLAIM", "sub", "The claim that is the actor's id."),
