@@ -30,14 +30,31 @@ class Guard:
 
     def require(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Raise Forbidden or Unauthorized unless the rows, as they are now, fulfil the rule."""
-        keys = [key_of(resource, instance) for instance in instances]
-        if len(self.within(action, resource, keys)) < len({compared(key) for key in keys}):
+        self.require_keys(action, resource, [key_of(resource, one) for one in instances])
+
+    def require_keys(
+        self,
+        action: Action,
+        resource: Resource,
+        keys: Sequence[Key],
+        columns: Sequence[Any] | None = None,
+    ) -> None:
+        """The same by values of ``columns``, or of the key."""
+        within = self.within(action, resource, keys, columns)
+        if len(within) < len({compared(key) for key in keys}):
             which = "this row" if len(keys) == 1 else "one of these rows"
             raise self._access.refusal(f"{resource.name!r}: {which} may not be {_DONE[action]}")
 
-    def within(self, action: Action, resource: Resource, keys: Iterable[Key]) -> set[Key]:
+    def within(
+        self,
+        action: Action,
+        resource: Resource,
+        keys: Iterable[Key],
+        columns: Sequence[Any] | None = None,
+    ) -> set[Key]:
         """Those of the keys whose rows fulfil the rule; all or none where it isn't SQL."""
-        columns = [field.column for field in resource.key]
+        if columns is None:
+            columns = [field.column for field in resource.key]
         return self._within(action, resource, columns, keys)
 
     def require_references(self, plan: WritePlan) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import Struct
 from sqlalchemy.orm import ColumnProperty, Mapper, MapperProperty, RelationshipProperty, Session
 from sqlalchemy.orm.collections import collection_adapter
 
@@ -46,6 +47,7 @@ class Objects:
         self._written: list[tuple[Action, Resource, Any]] = []
         self._changed: list[tuple[RowPlan, Any]] = []
         self._linked: dict[tuple[str, Key], Any] = {}
+        self._linked_anew: list[tuple[Any, RelatedPlan, list[Any]]] = []
 
     def load_links(self, rows: Iterable[RowPlan]) -> None:
         """Find every row that the body links, with one statement for each resource."""
@@ -90,11 +92,17 @@ class Objects:
             written.setdefault((action, resource), []).append(instance)
         for (action, resource), instances in written.items():
             self._guard.require(action, resource, instances)
+        for instance, related, added in self._linked_anew:
+            links = _links(instance, related, added)
+            if links is not None:
+                through = self._plan.schema.resources[links.through]
+                self._guard.require_keys("create", through, links.keys, links.columns)
 
     def start_over(self) -> None:
         """Forget what was written: a savepoint took it back."""
         self._written.clear()
         self._changed.clear()
+        self._linked_anew.clear()
 
     def before(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Hold rows that are about to be changed or deleted against the policies."""
@@ -112,6 +120,7 @@ class Objects:
         except (ValueError, AssertionError) as error:
             self._faults.add(row.pointer, str(error))
             return None
+        self._changed.append((row, instance))
         self._set(instance, values, row)
         for name, related in row.related.items():
             self._relate(instance, name, related, row)
@@ -157,7 +166,7 @@ class Objects:
         assert attribute is not None
         target = self._plan.schema.resources[related.relation.target]
         existing, unseen = self._children(instance, attribute, related, target)
-        members = unseen
+        members: list[Any] = []
         for child in related.rows:
             member = self._member(child, existing)
             if member is not None:
@@ -166,7 +175,7 @@ class Objects:
         self._check_children(instance, related, target, existing, members)
         value: Any = members[0] if members else None
         if related.relation.many:
-            value = _as_collection(instance, attribute, members)
+            value = _as_collection(instance, attribute, [*unseen, *members])
         try:
             setattr(instance, attribute, value)
         except (ValueError, AssertionError) as error:
@@ -189,6 +198,13 @@ class Objects:
             children = [] if current is None else [current]
         keys = {key_of(target, child): child for child in children}
         readable = self._guard.within("read", target, keys)
+        links = _links(instance, related, keys.values())
+        if links is not None:
+            through = self._plan.schema.resources[links.through]
+            linked = self._guard.within("read", through, links.keys, links.columns)
+            for key, link in zip(list(keys), links.keys, strict=True):
+                if compared(link) not in linked:
+                    readable.discard(compared(key))
         unseen = [child for key, child in keys.items() if compared(key) not in readable]
         if unseen and not related.relation.many:
             raise self._plan.access.refusal(f"{target.name!r}: the row there may not be replaced")
@@ -203,16 +219,36 @@ class Objects:
         existing: dict[Key, Any],
         members: list[Any],
     ) -> None:
-        """Rows whose foreign key is set or taken away are updated; orphans may be deleted."""
+        """Rows whose foreign key is set or taken away are updated; orphans may be deleted.
+
+        Rows of a link table are created and deleted.
+        """
+        there = {id(child) for child in existing.values()}
+        stay = {id(member) for member in members}
+        added = [member for member in members if id(member) not in there]
+        left = [child for child in existing.values() if id(child) not in stay]
+        links = _links(instance, related, left)
+        if links is not None:
+            through = self._plan.schema.resources[links.through]
+            self._guard.require_keys("delete", through, links.keys, links.columns)
+            self._linked_anew.append((instance, related, added))
         if related.filled is None or not related.filled.theirs:
             return
         prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
-        there = {id(child) for child in existing.values()}
-        stay = {id(member) for member in members}
-        taken = [m for m in members if id(m) not in there and sa.inspect(m).has_identity]
-        left = [child for child in existing.values() if id(child) not in stay]
-        self.before("update", target, taken)
-        self.before("delete" if prop.cascade.delete_orphan else "update", target, left)
+        self.before("update", target, [m for m in added if sa.inspect(m).has_identity])
+        orphaned = prop.cascade.delete_orphan
+        if left and not orphaned:
+            self._require_writable(target, related)
+        self.before("delete" if orphaned else "update", target, left)
+
+    def _require_writable(self, target: Resource, related: RelatedPlan) -> None:
+        """Leaving out a row takes its foreign key away."""
+        writable = self._plan.access.writable(target, "update")
+        columns = related.filled.theirs if related.filled else ()
+        for field in target.fields.values():
+            if field.column in columns and field not in writable:
+                detail = f"leaves out rows whose {field.name!r} can't be written"
+                self._faults.add(related.pointer, detail, "read-only")
 
     def _member(self, child: RowPlan, existing: dict[Key, Any]) -> Any:
         if child.link:
@@ -239,6 +275,34 @@ class Objects:
             self._faults.add(
                 related.pointer, "leaves out rows that can't be without this one", "orphans"
             )
+
+
+class Links(Struct, frozen=True):
+    """Rows of an exposed link table: its resource, and for each row the values of ``columns``."""
+
+    through: str
+    columns: tuple[sa.Column[Any], ...]
+    keys: list[Key]
+
+
+def _links(instance: Any, related: RelatedPlan, children: Iterable[Any]) -> Links | None:
+    """What ties an object to others by a relation; None where no exposed link table does."""
+    if related.relation.through is None:
+        return None
+    prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
+    near = list(prop.synchronize_pairs)
+    far = list(prop.secondary_synchronize_pairs or ())
+    columns = tuple(link for _, link in (*near, *far))
+    keys = [
+        (*_values(instance, (own for own, _ in near)), *_values(child, (own for own, _ in far)))
+        for child in children
+    ]
+    return Links(related.relation.through, columns, keys)
+
+
+def _values(instance: Any, columns: Iterable[Any]) -> Key:
+    mapper = sa.inspect(instance).mapper
+    return tuple(getattr(instance, mapper.get_property_by_column(c).key) for c in columns)
 
 
 class DefaultContext:
