@@ -109,7 +109,9 @@ class Asker(Reader):
         if by is not None:
             self.note("on_conflict")
             parts.append(("on_conflict", by))
-        rows = [self.row(table, "create", upsert=upsert, by=by) for _ in range(count)]
+        rows = [
+            self.row(table, "create", upsert=upsert, by=by, nested=not upsert) for _ in range(count)
+        ]
         if many:
             self.note("bulk")
         return table, rows if many else rows[0]
