@@ -245,14 +245,15 @@ class Reader:
 
     def condition(self, table: str) -> tuple[str, str]:
         """A field, and an operator with its value."""
-        name = self.name(table)
+        documents = [c.name for c in TABLES[table].columns if isinstance(c.type, sa.JSON)]
+        name = self.one(documents) if documents and self.chance(0.4) else self.name(table)
         column = TABLES[table].columns.get(name)
         negated = "not." if self.chance(0.2) else ""
         if column is None or self.chance(0.12):
             self.note("op is")
             return name, f"{negated}is.{self.one(('null', 'not_null', 'null', 'true'))}"
         if isinstance(column.type, sa.JSON):
-            if self.chance(0.5):
+            if self.chance(0.3):
                 self.note("json path")
                 return f"{name}->>a", f"{negated}eq.{self.one(('1', 'x'))}"
             op = self.one(CONTAINING)
