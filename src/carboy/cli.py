@@ -10,8 +10,19 @@ from typing import Any
 
 import click
 
+from .ops.history import prune_history
 from .schema import Schema
-from .serve import Served, ServerOptions, Target, TargetError, describe, load, reserve, run
+from .serve import (
+    Served,
+    ServerOptions,
+    Target,
+    TargetError,
+    describe,
+    load,
+    opened,
+    reserve,
+    run,
+)
 
 _TARGET = click.argument("target", metavar="DATABASE_URL|FILE|MODULE:APP", envvar="DATABASE_URL")
 
@@ -135,6 +146,34 @@ def schema(as_json: bool, **arguments: Any) -> None:
                 click.echo(f"  {line}")
 
     with_faults(show)
+
+
+@main.group()
+def history() -> None:
+    """The history of rows, of resources that keep one."""
+
+
+@history.command()
+@_TARGET
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36_500),
+    help="How many days to keep.  [default: CARBOY_HISTORY_DAYS]",
+)
+def prune(target: str, days: int | None) -> None:
+    """Delete entries of the history that are older than some days."""
+    with_faults(lambda: _prune(Target(target, writable=True), days))
+
+
+def _prune(target: Target, days: int | None) -> None:
+    with opened(target) as carboy:
+        kept = days if days is not None else carboy.settings.history_days
+        if kept == 0:
+            click.echo("Deleted nothing: CARBOY_HISTORY_DAYS is 0; --days names another number.")
+            return
+        number = prune_history(carboy.engine, kept)
+    entries = "1 entry" if number == 1 else f"{number} entries"
+    click.echo(f"Deleted {entries} older than {_counted(kept, 'day')}.")
 
 
 def exposed_of(target: Target) -> tuple[Schema, str]:

@@ -114,6 +114,7 @@ class Carboy:
         max_depth: int | None = None,
         require_match: bool = False,
         validate: Validate | None = None,
+        history: bool = False,
     ) -> None:
         """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
         subject = subject_of(model)
@@ -132,6 +133,7 @@ class Carboy:
                 max_depth=max_depth,
                 require_match=require_match,
                 validate=validate,
+                history=history,
             )
         )
 
@@ -234,6 +236,16 @@ class Carboy:
     def schema(self) -> Schema:
         """What is exposed, in the current application."""
         return self._api().schema
+
+    @property
+    def engine(self) -> Engine:
+        """The current application's database."""
+        return self._api().database.engine
+
+    @property
+    def settings(self) -> Settings:
+        """The current application's settings."""
+        return self._api().settings
 
     def _api(self) -> Api:
         state = cast(State, flask.current_app.extensions[_KEY])

@@ -13,13 +13,15 @@ from msgspec import Struct
 from sqlalchemy.orm import Session, scoped_session
 
 from .errors import MethodNotAllowed, NotFound
-from .execute import Database, execute_read, execute_view, execute_write
+from .execute import Database, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
     Count,
     PlannedRead,
     PlannedView,
     at_key,
+    history_key,
+    plan_history,
     plan_item,
     plan_list,
     plan_write,
@@ -36,6 +38,8 @@ from .respond import (
 )
 from .schema import Resource, Schema
 from .settings import Settings
+
+HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Api(Struct, frozen=True, eq=False):
@@ -69,6 +73,8 @@ def make_api(schema: Schema, settings: Settings, database: Database, cursor_key:
 
 def answer(api: Api, request: Request) -> Response:
     """Answer one parsed request."""
+    if is_history(api.schema, request):
+        return history(api, request)
     resource = find_resource(api, request)
     match request.method:
         case "GET" | "HEAD":
@@ -95,6 +101,30 @@ def read(api: Api, resource: Resource, request: Request) -> Response:
     result = execute_read(api.database, planned)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def history(api: Api, request: Request) -> Response:
+    """A row's history, which can only be read: one statement."""
+    if request.method == "OPTIONS":
+        return respond_options(HISTORY_METHODS)
+    if request.method not in HISTORY_METHODS:
+        raise MethodNotAllowed.here("a history", HISTORY_METHODS)
+    resource = api.schema.resources[request.resource]
+    key = history_key(request.key or "") or ""
+    context = Context(api.schema, api.settings)
+    planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
+    result = execute_history(api.database, planned)
+    if result is None:
+        raise NotFound(f"{resource.name!r} has no row {key!r}")
+    return respond_list(request, planned, result, api.cursor_key)
+
+
+def is_history(schema: Schema, request: Request) -> bool:
+    """Whether the URL means a row's history: ``/history`` after a key, of a resource with one."""
+    if request.key is None or history_key(request.key) is None:
+        return False
+    resource = schema.resources.get(request.resource)
+    return resource is not None and resource.exposed and resource.history
 
 
 def write(

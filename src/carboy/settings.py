@@ -30,6 +30,11 @@ TABLE = (
     Setting("CARBOY_MAX_JSON_DEPTH", 64, "How deep the JSON of a body may nest.", 2),
     Setting("CARBOY_MAX_ROWS", 10_000, "The most rows that one request may write.", 1),
     Setting("CARBOY_IDEMPOTENCY_HOURS", 24, "How long an Idempotency-Key is remembered.", 1),
+    Setting(
+        "CARBOY_HISTORY_DAYS",
+        0,
+        "How many days of history `carboy history prune` leaves; 0 for all.",
+    ),
     Setting("CARBOY_ESTIMATE_ABOVE", 1000, "count=estimated counts exactly up to this many rows."),
     Setting("CARBOY_SEARCH_CONFIG", "simple", "PostgreSQL's text search configuration for q=."),
     Setting(
@@ -61,6 +66,7 @@ class Settings(Struct, frozen=True):
     max_json_depth: int = 64
     max_rows: int = 10_000
     idempotency_hours: int = 24
+    history_days: int = 0
     estimate_above: int = 1000
     search_config: str = "simple"
     direct_reads: int = 1

@@ -32,6 +32,8 @@ class Database:
         self._statements: OrderedDict[object, Statement] = OrderedDict()
         self._lock = threading.Lock()
         self._inspected = False
+        self._done: set[str] = set()
+        self._doing = threading.Lock()
         self.keys = KeysInFlight()
         self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
@@ -50,6 +52,15 @@ class Database:
             if len(self._statements) > self._size:
                 self._statements.popitem(last=False)
         return statement
+
+    def once(self, name: str, run: Callable[[], None]) -> None:
+        """Run what each process needs once, such as making a table; others wait for it."""
+        if name in self._done:
+            return
+        with self._doing:
+            if name not in self._done:
+                run()
+                self._done.add(name)
 
     def read_statement(self, plan: ReadPlan) -> Statement:
         """The statement of a read plan."""

@@ -9,17 +9,16 @@ lastly by the table's primary key.
 from __future__ import annotations
 
 import time
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..errors import IdempotencyMismatch
 from ..plan import Once, WriteResult
 from .database import Database
 from .keys import in_flight
+from .tables import lock_number, make_table
 
 _PRUNE_SECONDS = 60
 
@@ -37,17 +36,8 @@ TABLE = sa.Table(
 
 def make_ready(database: Database, once: Once) -> None:
     """Create the table at a process's first key, and drop expired rows once a minute."""
+    database.once(TABLE.name, lambda: make_table(database, TABLE))
     keys = database.keys
-    if not keys.ready:
-        with database.engine.begin() as connection:
-            lock = database.dialect.lock(_number(TABLE.name), wait=True)
-            if lock is not None:
-                # Two CREATE TABLE IF NOT EXISTS at once may both see none.
-                connection.execute(sa.select(lock))
-            connection.execute(CreateTable(TABLE, if_not_exists=True))
-            for index in TABLE.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
-        keys.ready = True
     now = time.monotonic()
     if now - keys.pruned > _PRUNE_SECONDS:
         keys.pruned = now
@@ -57,7 +47,7 @@ def make_ready(database: Database, once: Once) -> None:
 
 def find_result(database: Database, connection: sa.Connection, once: Once) -> WriteResult | None:
     """What the first request with this key did; raises 409 while it runs, 422 if it differs."""
-    lock = database.dialect.lock(_number(f"key:{once.key}"), wait=False)
+    lock = database.dialect.lock(lock_number(f"key:{once.key}"), wait=False)
     if lock is not None and not connection.scalar(sa.select(lock)):
         raise in_flight()
     query = sa.select(TABLE.c.request, TABLE.c.result).where(
@@ -97,9 +87,3 @@ def _same_key(once: Once) -> Any:
 
 def _oldest(once: Once) -> int:
     return int(time.time()) - once.hours * 3600
-
-
-def _number(text: str) -> int:
-    """64 bits for an advisory lock."""
-    digest = blake2b(b"carboy:" + text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)

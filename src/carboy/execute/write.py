@@ -23,6 +23,7 @@ from ..sql import keyed_objects, locked_rows
 from .conflicts import deferred_error, still_referenced, together, write_error
 from .database import Database, to_bytes
 from .errors import api_error
+from .history import prepare_recording, record
 from .idempotency import find_result, keep_result, make_ready
 from .objects import Key, Objects, Refused, compared, key_of
 from .transaction import retried_once, transaction
@@ -34,6 +35,8 @@ _CHUNK = 500
 def execute_write(database: Database, plan: WritePlan) -> WriteResult:
     """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
     try:
+        if plan.recording is not None:
+            prepare_recording(database, plan.recording)
         if plan.once is None:
             return retried_once(lambda: _attempt(database, plan))
         with database.keys.held(plan.once.key):
@@ -82,6 +85,8 @@ def _attempt(database: Database, plan: WritePlan) -> WriteResult:
             known = find_result(database, connection, plan.once)
             if known is not None:
                 return known
+        if plan.recording is not None:
+            record(database, session, plan.recording)
         result = Writer(database, session, plan).write()
         if plan.once is not None:
             keep_result(connection, plan.once, result)

@@ -2,8 +2,10 @@
 
 from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
+from .history import HistoryPlan, PlannedHistory, history_key, plan_history
 from .nodes import ReadPlan
 from .read import Count, PlannedRead, Window, at_key, plan_item, plan_list
+from .recording import Recording, linking_relations, recorded_fields, recorded_key
 from .result import ReadResult
 from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
 from .unique import unique_sets
@@ -17,11 +19,14 @@ __all__ = [
     "Count",
     "Cursor",
     "Faults",
+    "HistoryPlan",
     "Once",
+    "PlannedHistory",
     "PlannedRead",
     "PlannedView",
     "ReadPlan",
     "ReadResult",
+    "Recording",
     "RelatedPlan",
     "Returning",
     "RowPlan",
@@ -32,10 +37,15 @@ __all__ = [
     "decode_cursor",
     "encode_cursor",
     "has_default",
+    "history_key",
     "is_mappers_own",
+    "linking_relations",
+    "plan_history",
     "plan_item",
     "plan_list",
     "plan_view",
     "plan_write",
+    "recorded_fields",
+    "recorded_key",
     "unique_sets",
 ]

@@ -23,6 +23,7 @@ from ..schema import Field, Resource, as_attribute, from_text
 from .context import Context
 from .nodes import Compare, Every, FieldValue, Predicate, ReadPlan
 from .read import Parameters, plan_node
+from .recording import Recording, plan_recording
 from .rows import RowPlan, RowReader
 from .unique import conflict_fields, require_distinct
 
@@ -68,6 +69,7 @@ class WritePlan(Struct, frozen=True, eq=False):
     returning: Returning | None = None
     dry_run: bool = False
     once: Once | None = None
+    recording: Recording | None = None
 
 
 def plan_write(context: Context, resource: Resource, request: Request) -> WritePlan:
@@ -103,6 +105,7 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
         max_affected=request.prefer.max_affected,
         dry_run=request.prefer.tx == "rollback",
         once=_once(context, request),
+        recording=plan_recording(context.schema),
     )
     if _wants_representation(request):
         plan = replace(plan, returning=Returning(read, plan.values))

@@ -46,6 +46,7 @@ class Registration(Struct, frozen=True, eq=False):
     max_depth: int | None = None
     require_match: bool = False
     validate: Validate | None = None
+    history: bool = False
     wide_integers: bool = False
     mixed_spellings: bool = False
 
@@ -111,6 +112,10 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
     source = source_of(r.subject)
     fields = {name: _field(name, c, r, source) for name, c in columns_of(r.subject).items()}
     mapper = r.subject if isinstance(r.subject, Mapper) else None
+    if r.history and not (source.stored and key_names(r.subject)):
+        raise SchemaError(
+            f"resource {r.name!r}: history=True needs rows of a table that has a primary key"
+        )
     return Resource(
         name=r.name,
         source=source.clause,
@@ -130,6 +135,7 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
         max_depth=r.max_depth,
         require_match=r.require_match,
         validate=r.validate,
+        history=r.history,
     )
 
 

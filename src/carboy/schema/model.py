@@ -65,7 +65,8 @@ class Resource(Struct, frozen=True, eq=False):
     ``source`` is what to select from; ``tables`` are those in it that rows are stored in, ``table``
     is the class's own. ``relations`` lists, for a name, every relation that it may mean; more than
     one needs a hint.
-    ``criterion`` limits a class of single-table inheritance to its rows.
+    ``criterion`` limits a class of single-table inheritance to its rows. With ``history``, every
+    write is recorded in the table carboy_history.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Resource(Struct, frozen=True, eq=False):
     max_depth: int | None = None
     require_match: bool = False
     validate: Validate | None = None
+    history: bool = False
 
     @property
     def readable(self) -> tuple[Field, ...]:

@@ -1,6 +1,6 @@
 """What the commands need: a database or an application to serve, and a server."""
 
-from .app import Served, Target, load
+from .app import Served, Target, load, opened
 from .database import open_engine
 from .errors import TargetError
 from .server import ServerOptions, reserve, run
@@ -12,6 +12,7 @@ __all__ = [
     "TargetError",
     "load",
     "open_engine",
+    "opened",
     "reserve",
     "run",
 ]

@@ -7,7 +7,8 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from werkzeug.wrappers import Response
 from .. import settings
 from ..extension import Carboy, api_of
 from ..schema import Reflected, Schema, SchemaError, reflect
-from .database import open_engine, shown, sqlite_path, unreachable
+from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
 _SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
@@ -67,6 +68,21 @@ class Served(Struct, frozen=True, eq=False):
 def load(target: Target) -> Served:
     """The application that a target means; TargetError where there is none."""
     return _load_database(target) if target.is_database else _load_application(target.text)
+
+
+@contextmanager
+def opened(target: Target) -> Iterator[Carboy]:
+    """The Carboy that a target means, within its application; TargetError where there is none."""
+    served = load(target)
+    try:
+        if not isinstance(served.wsgi, flask.Flask) or served.api is None:
+            raise TargetError(f"{target.text} has no Carboy; it was never given to Carboy(app, db)")
+        with served.wsgi.app_context():
+            yield api_of(served.wsgi)
+    except sa.exc.SQLAlchemyError as error:
+        raise TargetError(f"{target.text}: {first_line(error)}") from None
+    finally:
+        served.close()
 
 
 # --- a database ---

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from ..pipeline import allowed_methods
+from ..pipeline import HISTORY_METHODS, allowed_methods
 from ..schema import Field, FieldType, Kind, Relation, Resource, Schema
 
 
@@ -19,6 +19,8 @@ def routes(schema: Schema, prefix: str) -> list[dict[str, Any]]:
         if resource.key:
             key = ",".join(f"<{field.name}>" for field in resource.key)
             found.append(_route(f"{path}/{key}", allowed_methods(resource, True), resource.name))
+        if resource.history:
+            found.append(_route(f"{path}/{key}/history", HISTORY_METHODS, resource.name))
     return found
 
 
