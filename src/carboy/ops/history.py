@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 from ..sql import HISTORY
 
 _CHUNK = 10_000
+_A_CENTURY = 36_500
 
 
 def create_history_table(bind: Engine | sa.Connection) -> None:
@@ -22,13 +23,13 @@ def create_history_table(bind: Engine | sa.Connection) -> None:
 
 
 def prune_history(engine: Engine, days: int) -> int:
-    """Delete the entries that are older than so many days; answers how many.
+    """Delete the entries that are older than so many days, 0 for none; answers how many.
 
     In transactions of some thousand, which keep no writer waiting for long.
     """
-    if not sa.inspect(engine).has_table(HISTORY.name):
+    if days == 0 or not sa.inspect(engine).has_table(HISTORY.name):
         return 0
-    oldest = datetime.now(UTC) - timedelta(days=days)
+    oldest = datetime.now(UTC) - timedelta(days=min(days, _A_CENTURY))
     old = sa.select(HISTORY.c.id).where(HISTORY.c.at < oldest).limit(_CHUNK)
     total = 0
     while True:

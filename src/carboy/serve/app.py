@@ -80,7 +80,7 @@ def opened(target: Target) -> Iterator[Carboy]:
         with served.wsgi.app_context():
             yield api_of(served.wsgi)
     except sa.exc.SQLAlchemyError as error:
-        raise TargetError(f"{target.text}: {first_line(error)}") from None
+        raise TargetError(f"{target.text}: {first_line(getattr(error, 'orig', error))}") from None
     finally:
         served.close()
 
