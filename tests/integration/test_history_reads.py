@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -11,10 +12,14 @@ from typing import Any
 import flask
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from carboy import Carboy
+from carboy.execute import execute_history
 from carboy.ops.history import create_history_table
+from carboy.plan import Context, plan_history
+from carboy.request import Query
 from carboy.schema import SchemaError
 from tests.statements import StatementCounter
 
@@ -166,6 +171,30 @@ def test_a_deleted_row_has_a_history(kept: Shop) -> None:
     kept.send("DELETE", "tags/1")
     data = kept.send("GET", "tags/1/history").json["data"]
     assert [entry["action"] for entry in data] == ["delete", "create"]
+
+
+def test_whoever_may_not_read_all_rows_sees_what_is_there(kept: Shop) -> None:
+    """Nothing of a deleted row, nor of one that had the key before, nor of what can't be read."""
+    for name in ("a", "b"):
+        kept.send("PUT", "seats/1,a", {"name": name})
+        kept.send("PATCH", "seats/1,a", {"name": None})
+        seen = _seen(kept, "seats", "1,a", names=("name",))
+        assert seen == [{"name": [name, None]}, {"name": [None, name]}]
+        assert _seen(kept, "seats", "1,a", names=("number",)) == [{"number": [None, "a"]}]
+        kept.send("DELETE", "seats/1,a")
+        assert _seen(kept, "seats", "1,a", names=("name",)) is None
+
+
+def _seen(shop: Shop, name: str, key: str, **plan: Any) -> list[Any] | None:
+    """The changes that somebody sees who may read some rows only."""
+    api = shop.app.extensions["carboy"].api
+    context = Context(api.schema, api.settings)
+    planned = plan_history(context, api.schema.resources[name], key, Query(), cursor_key=b"")
+    limited = replace(planned, plan=replace(planned.plan, all_rows=False, **plan))
+    result = execute_history(api.database, limited)
+    if result is None:
+        return None
+    return [entry["changes"] for entry in json.loads(result.body)]
 
 
 def test_a_history_can_only_be_read(kept: Shop) -> None:
@@ -331,4 +360,33 @@ def test_a_migration_can_make_the_table(serve: Serve, database_url: str) -> None
     assert len(changes_of(client, "tags/1")) == 1
     names = {index["name"] for index in sa.inspect(engine).get_indexes("carboy_history")}
     assert names == {"ix_carboy_history_at", "ix_carboy_history_row"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_user_who_may_only_append_is_enough(database_url: str) -> None:
+    """Where the table is there, recording and reading take no more than INSERT and SELECT."""
+    engine = sa.create_engine(database_url)
+    name = f"clerk_{sa.make_url(database_url).database}"
+    shop.Base.metadata.create_all(engine)
+    create_history_table(engine)
+    with engine.begin() as connection:
+        for statement in (
+            f"CREATE ROLE {name} LOGIN PASSWORD 'x'",
+            f"GRANT SELECT, INSERT, UPDATE ON tags TO {name}",
+            f"GRANT SELECT, INSERT ON carboy_history TO {name}",
+            f"GRANT USAGE ON carboy_history_id_seq TO {name}",
+        ):
+            connection.exec_driver_sql(statement)
+    clerk = sa.create_engine(engine.url.set(username=name, password="x"))
+    app = flask.Flask("clerk")
+    Carboy(app, clerk).resource(shop.Tag, history=True, writable=["id", "name"])
+    client = app.test_client()
+    assert client.post("/api/tags", json={"id": 1, "name": "a"}).status_code == 201
+    client.patch("/api/tags/1", json={"name": "b"})
+    assert changes_of(client, "tags/1")[0] == {"name": ["a", "b"]}
+    clerk.dispose()
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP OWNED BY {name}")
+        connection.exec_driver_sql(f"DROP ROLE {name}")
     engine.dispose()

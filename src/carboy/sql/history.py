@@ -83,12 +83,19 @@ class _HistoryBuilder:
         if self.plan.after is not None:
             query = query.where(source.c.id < self.expressions.slot(self.plan.after))
         if not self.plan.all_rows:
-            query = query.where(self._row_exists())
+            query = query.where(self._row_exists(), source.c.id > self._last_deletion())
         return query.subquery("e")
 
     def _of_row(self, source: FromClause) -> list[ColumnElement[bool]]:
         name = sa.literal(self.plan.resource.name, sa.Text)
         return [source.c.resource == name, source.c.key == self.expressions.slot(self.plan.key)]
+
+    def _last_deletion(self) -> Expression:
+        """A key may be given to a new row, whose reader is not the reader of the row before it."""
+        source = HISTORY.alias("d")
+        last = sa.func.coalesce(sa.func.max(source.c.id), number(0))
+        deleted = source.c.action == sa.literal_column("'delete'")
+        return sa.select(last).where(*self._of_row(source), deleted).scalar_subquery()
 
     def _row_exists(self) -> ColumnElement[bool]:
         """Whether the row is there, and may be read."""
