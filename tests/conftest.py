@@ -16,13 +16,20 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from carboy.serve import Target, load
-from tools.servers import postgresql
+from tools.servers import postgresql, redis
 
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """The URL of a PostgreSQL cluster that lives as long as the tests."""
     with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a Redis that lives as long as the tests; what is in it is all tests' together."""
+    with redis() as url:
         yield url
 
 

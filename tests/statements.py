@@ -10,7 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-_SENT = re.compile(rb"^(?:[0-9: .-]+\t)?F\t[0-9]+\t(?:Query|Execute)\b", re.MULTILINE)
+# Without psycopg's own housekeeping: with its 101st prepared statement it gives the oldest back.
+_SENT = re.compile(
+    rb"^(?:[0-9: .-]+\t)?F\t[0-9]+\t(?:Query|Execute)\b(?!\t \"DEALLOCATE )", re.MULTILINE
+)
 
 
 class StatementCounter:

@@ -2,6 +2,8 @@
 
     with postgresql() as url:          # an SQLAlchemy URL
         engine = create_engine(url)
+    with redis() as url:               # redis://...
+        client = Redis.from_url(url)
 
     python -m tools.servers postgresql   # prints the URL, and serves until Ctrl-C
 
@@ -23,6 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -66,6 +69,14 @@ def postgresql(*, durable: bool = False) -> AbstractContextManager[str]:
     Raises ServerMissing if PostgreSQL is neither found nor can be installed.
     """
     return _watched("postgresql", durable)
+
+
+def redis(*, durable: bool = False) -> AbstractContextManager[str]:
+    """A Redis of one's own, as its URL; it keeps nothing on the disk unless ``durable`` is true.
+
+    Raises ServerMissing if Redis is neither found nor can be installed.
+    """
+    return _watched("redis", durable)
 
 
 # --- finding the programs ---
@@ -161,6 +172,48 @@ def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
                 call("pg_ctl", "stop", cluster, "--mode=immediate")
 
 
+@contextmanager
+def _run_redis(programs: Path, durable: bool) -> Iterator[str]:
+    account = _account("redis")
+    with _folder("carboy-redis-", account) as home:
+        password = secrets.token_hex(16)
+        port = _free_port()
+        settings = {"bind": "127.0.0.1", "port": port, "requirepass": password, "dir": home}
+        settings |= {"save": '""', "appendonly": "yes" if durable else "no"}
+        settings |= {"appendfsync": "always", "logfile": home / "log"}
+        # On its standard input, where no list of processes shows the password.
+        command = [str(programs / "redis-server"), "-"]
+        with subprocess.Popen(
+            command,
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            user=account,
+            group=_group(account) if account else None,
+            extra_groups=[] if account else None,
+        ) as server:
+            assert server.stdin
+            server.stdin.write("".join(f"{name} {value}\n" for name, value in settings.items()))
+            server.stdin.close()
+            try:
+                _await_listening(server, port, home / "log")
+                yield f"redis://:{password}@127.0.0.1:{port}/0"
+            finally:
+                server.kill()
+
+
+def _await_listening(server: subprocess.Popen[str], port: int, log: Path) -> None:
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    said = log.read_text(errors="replace") if log.exists() else ""
+    raise RuntimeError(f"the server on port {port} didn't start:\n{said.strip()}")
+
+
 def _account(preferred: str) -> str | None:
     """The account to run a server as: none but one's own, unless that is root."""
     if os.geteuid() != 0:
@@ -235,6 +288,15 @@ SERVERS = {
         fedora="postgresql-server",
         macos="postgresql@17",
         run=_run_postgresql,
+    ),
+    "redis": Server(
+        title="Redis",
+        programs=("redis-server",),
+        folders=("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"),
+        debian="redis-server",
+        fedora="redis",
+        macos="redis",
+        run=_run_redis,
     ),
 }
 

@@ -12,7 +12,8 @@ def table(settings: Iterable[Setting]) -> str:
     lines = ["| Setting | Default | Smallest | What it is |", "| --- | --- | --- | --- |"]
     for setting in settings:
         smallest = "" if isinstance(setting.default, str) else str(setting.minimum)
-        lines.append(f"| `{setting.name}` | `{setting.default}` | {smallest} | {setting.help} |")
+        default = f"`{setting.default}`" if setting.default != "" else ""
+        lines.append(f"| `{setting.name}` | {default} | {smallest} | {setting.help} |")
     return "\n".join(lines)
 
 

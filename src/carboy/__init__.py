@@ -1,9 +1,26 @@
 """Carboy: SQLAlchemy models, or an existing database, in; a production REST API out."""
 
+from .access import ANONYMOUS, OPEN, Actor, Policy, PolicyError, role, signed_in
 from .errors import ApiError
 from .extension import Carboy
+from .identify import flask_login_actor
 from .respond import Part
 from .schema import SchemaError, UTCDateTime
 from .settings import SettingError
 
-__all__ = ["ApiError", "Carboy", "Part", "SchemaError", "SettingError", "UTCDateTime"]
+__all__ = [
+    "ANONYMOUS",
+    "OPEN",
+    "Actor",
+    "ApiError",
+    "Carboy",
+    "Part",
+    "Policy",
+    "PolicyError",
+    "SchemaError",
+    "SettingError",
+    "UTCDateTime",
+    "flask_login_actor",
+    "role",
+    "signed_in",
+]

@@ -112,6 +112,11 @@ class Unauthorized(ApiError):
 
     status, code, title = 401, "unauthorized", "Credentials needed"
 
+    @classmethod
+    def bad_token(cls, detail: str) -> Unauthorized:
+        """The error for a key or token that isn't taken, with what RFC 6750, section 3, asks."""
+        return cls(detail, headers=[("WWW-Authenticate", 'Bearer error="invalid_token"')])
+
 
 class Forbidden(ApiError):
     """The request is understood, and refused."""
@@ -210,6 +215,6 @@ class InternalError(ApiError):
 
 
 class Unavailable(ApiError):
-    """The database can't be reached, or has no free connection."""
+    """The database can't be reached or has no free connection, or an issuer's keys can't be."""
 
     status, code, title = 503, "unavailable", "Unavailable"

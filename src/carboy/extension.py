@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import flask
 import msgspec
@@ -17,6 +17,17 @@ from sqlalchemy.orm import Mapper, Session, scoped_session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
+from .access import (
+    CLOSED,
+    PUBLIC,
+    UNLIMITED,
+    Access,
+    Actor,
+    Policies,
+    Policy,
+    check_policy,
+)
+from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
     BadRequest,
@@ -25,8 +36,9 @@ from .errors import (
     PayloadTooLarge,
 )
 from .execute import Database
-from .pipeline import Api, answer, index, make_api, read_view, write
-from .plan import Context, plan_view
+from .identify import Identify, Login
+from .pipeline import Api, View, answer, index, read_view, write
+from .plan import Context, KeptPlans
 from .request import Prefer, Query, Request, check_content_type, join_key, parse_select
 from .respond import Response, respond_options
 from .schema import (
@@ -40,7 +52,7 @@ from .schema import (
     subject_of,
 )
 from .settings import Settings, read_settings
-from .wsgi import DirectReads, guarded, parse_environ, refused
+from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -59,33 +71,67 @@ class State(Struct, eq=False):
 
     carboy: Carboy
     settings: Settings
+    edge: Edge
     source: Any
+    identify: Identify
     lock: Any
     api: Api | None = None
+
+
+class _OwnWrite(Struct, frozen=True):
+    """What ``create``, ``update`` and ``delete`` were given."""
+
+    method: str
+    model: Any
+    key: Any
+    shape: str | None
+    body: Any = None
+    validate: Validate | None = None
+    policy: bool = True
 
 
 class Carboy:
     """A REST API for the models of a Flask application.
 
-    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``.
+    ``db`` is a Flask-SQLAlchemy or Flask-SQLAlchemy-Lite object, or an ``Engine``. ``actor`` is
+    the application's own login: it takes nothing and answers the ``Actor`` that is logged in, or
+    None; it is called within the request, where no API key or token has come. ``policy`` is that
+    of the resources that are given none.
     """
 
-    def __init__(self, app: flask.Flask | None = None, db: Any = None) -> None:
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        db: Any = None,
+        *,
+        actor: Login | None = None,
+        policy: Policy = CLOSED,
+    ) -> None:
         self._registrations: list[Registration] = []
+        self._policies: dict[str, Policy] = {}
+        self._default = policy
         # Whether an application has built its API already: what came later would be missing there.
         self._in_use = False
         self._db = db
+        self._login = actor
         if app is not None:
             self.init_app(app, db)
 
-    def init_app(self, app: flask.Flask, db: Any = None) -> None:
-        """Add the API to an application."""
+    def init_app(self, app: flask.Flask, db: Any = None, *, actor: Login | None = None) -> None:
+        """Add the API to an application; raises SchemaError, and SettingError for its config."""
         source = db if db is not None else self._db
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
         settings = read_settings(app.config)
+        identify = Identify(settings, actor or self._login)
+        edge = make_edge(settings, identify.headers)
         app.extensions[_KEY] = State(
-            carboy=self, settings=settings, source=source, lock=threading.Lock()
+            carboy=self,
+            settings=settings,
+            edge=edge,
+            source=source,
+            identify=identify,
+            lock=threading.Lock(),
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
@@ -95,7 +141,8 @@ class Carboy:
         _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
         if settings.direct_reads and DirectReads.fits(app):
             built = cast(State, app.extensions[_KEY])
-            app.wsgi_app = DirectReads(app, settings, lambda: built.api)  # type: ignore[method-assign]
+            reads = DirectReads(app, settings, edge, identify, lambda: built.api)
+            app.wsgi_app = reads  # type: ignore[method-assign]
         _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -115,13 +162,22 @@ class Carboy:
         require_match: bool = False,
         validate: Validate | None = None,
         history: bool = False,
+        policy: Policy | None = None,
+        public: Literal["read"] | None = None,
     ) -> None:
         """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
         subject = subject_of(model)
+        name = name or default_name(subject)
+        if policy is not None and public is not None:
+            raise SchemaError(f"resource {name!r}: public=... is a policy; give one of the two")
+        if public not in (None, "read"):
+            raise SchemaError(f"resource {name!r}: public={public!r} must be 'read'")
+        if policy is not None or public is not None:
+            self._policies[name] = policy or PUBLIC
         self.register(
             Registration(
                 subject=subject,
-                name=name or default_name(subject),
+                name=name,
                 readable=tuple(readable) if readable is not None else None,
                 writable=tuple(writable) if writable is not None else None,
                 hidden=tuple(hidden),
@@ -148,6 +204,7 @@ class Carboy:
         envelope: Mapping[str, object] | None = None,
         session: Session | scoped_session[Any] | None = None,
         status: int = 200,
+        policy: bool = True,
     ) -> flask.Response:
         """Answer a view of your own with the rows of ``select``, in one statement.
 
@@ -155,14 +212,14 @@ class Carboy:
         class; without one, all readable fields do. A select of labelled columns needs none. The
         answer is an array, or with ``one`` an object or a 404. ``envelope`` maps the keys of an
         outer object to a ``Part`` of the answer or a constant. With ``session``, the read happens
-        in its open transaction and sees what it has written. Raises ``ApiError``, which the
-        extension answers for you.
+        in its open transaction and sees what it has written. The rows of mapped classes, nested
+        ones too, are those that the request's actor may read, unless ``policy`` is false; the
+        fields are those that the shape names. Raises ``ApiError``, which the extension answers
+        for you.
         """
         api = self._api()
-        planned = plan_view(
-            api.schema, api.settings, select, shape, one=one, page=page, per_page=per_page
-        )
-        return _to_flask(read_view(api, planned, envelope, session, status))
+        view = View(shape, one, page, per_page, envelope, session, status)
+        return _own(read_view(api, select, view, self._access(api, policy)))
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
@@ -180,14 +237,17 @@ class Carboy:
         *,
         body: Any = None,
         validate: Validate | None = None,
+        policy: bool = True,
     ) -> flask.Response:
         """Answer a view of your own by creating the request's object, or its array of them.
 
-        The resource's own rules hold, and ``validate`` beside them. ``body`` replaces the
-        request's. The answer is the row in ``shape``, or ``{"data": [...]}``, with a 201.
-        Raises ``ApiError``, which the extension answers for you.
+        The resource's own rules hold, and ``validate`` beside them; so does its policy, unless
+        ``policy`` is false. ``body`` replaces the request's. The answer is the row in ``shape``,
+        or ``{"data": [...]}``, with a 201. Raises ``ApiError``, which the extension answers for
+        you.
         """
-        return self._written("POST", model, None, shape, body, validate)
+        write = _OwnWrite("POST", model, None, shape, body, validate, policy)
+        return self._written(write)
 
     def update(
         self,
@@ -197,40 +257,37 @@ class Carboy:
         *,
         body: Any = None,
         validate: Validate | None = None,
+        policy: bool = True,
     ) -> flask.Response:
         """Answer a view of your own by changing what the request's object names in one row.
 
         ``key`` is the row's, a tuple where it has several parts. The rest is as in ``create``.
         """
-        return self._written("PATCH", model, key, shape, body, validate)
+        return self._written(_OwnWrite("PATCH", model, key, shape, body, validate, policy))
 
-    def delete(self, model: Any, key: Any, shape: str | None = None) -> flask.Response:
-        """Answer a view of your own by deleting one row: with it in ``shape``, or with a 204."""
-        return self._written("DELETE", model, key, shape, None, None)
-
-    def _written(
-        self,
-        method: str,
-        model: Any,
-        key: Any,
-        shape: str | None,
-        body: Any,
-        validate: Validate | None,
+    def delete(
+        self, model: Any, key: Any, shape: str | None = None, *, policy: bool = True
     ) -> flask.Response:
+        """Answer a view of your own by deleting one row: with it in ``shape``, or with a 204."""
+        return self._written(_OwnWrite("DELETE", model, key, shape, policy=policy))
+
+    def _written(self, own: _OwnWrite) -> flask.Response:
         api = self._api()
-        resource = _resource_of(api.schema, model)
-        context = Context(api.schema, api.settings, trusted=True, validate=validate)
-        parts = key if isinstance(key, tuple) else (key,)
+        resource = _resource_of(api.schema, own.model)
+        access = self._access(api, own.policy)
+        context = Context(api.schema, api.settings, access, trusted=True, validate=own.validate)
+        parts = own.key if isinstance(own.key, tuple) else (own.key,)
+        shape = own.shape
         request = Request(
-            method=method,
+            method=own.method,
             resource=resource.name,
-            key=None if key is None else join_key(map(str, parts)),
+            key=None if own.key is None else join_key(map(str, parts)),
             query=Query(select=parse_select(shape) if shape is not None else None),
             prefer=Prefer(return_="representation") if shape is not None else Prefer(),
-            body=_own_body(api.settings, body) if method != "DELETE" else None,
+            body=_own_body(api.settings, own.body) if own.method != "DELETE" else None,
             path=flask.request.script_root + flask.request.path,
         )
-        return _to_flask(write(api, resource, request, context))
+        return _own(write(api, resource, request, context))
 
     @property
     def schema(self) -> Schema:
@@ -238,14 +295,15 @@ class Carboy:
         return self._api().schema
 
     @property
-    def engine(self) -> Engine:
-        """The current application's database."""
-        return self._api().database.engine
+    def actor(self) -> Actor:
+        """Who makes the current request, for views of your own; ``ANONYMOUS`` without credentials.
 
-    @property
-    def settings(self) -> Settings:
-        """The current application's settings."""
-        return self._api().settings
+        Raises what the API itself answers to bad ones: Unauthorized, or Forbidden for a write by
+        cookie from another site.
+        """
+        database = self._api().database
+        state = cast(State, flask.current_app.extensions[_KEY])
+        return state.identify(flask.request.environ, database)
 
     def _api(self) -> Api:
         state = cast(State, flask.current_app.extensions[_KEY])
@@ -259,42 +317,58 @@ class Carboy:
         engine = _engine(state.source)
         settings = state.settings
         schema = build_schema(self._registrations)
+        policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
+        for name, policy in policies.items():
+            check_policy(schema.resources[name], policy)
         self._in_use = True
-        return make_api(
+        return Api(
             schema=schema,
+            policies=Policies(policies),
             settings=settings,
             database=Database(engine, statements=settings.statement_cache),
             cursor_key=_cursor_key(flask.current_app, engine),
+            plans=KeptPlans(settings.statement_cache),
         )
 
+    def _access(self, api: Api, policy: bool) -> Access:
+        """The access of a view of the application's own."""
+        return api.policies.access(self.actor) if policy else UNLIMITED
+
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
-        return _to_flask(self._answer(resource, key))
+        def respond(who: Actor) -> Response:
+            api = self._api()
+            request = flask.request
+            body = _body(api.settings) if request.method in _WITH_BODY else b""
+            parsed = parse_environ(request.environ, api.settings, resource, key, body)
+            return answer(api, parsed, who)
+
+        return self._attended(respond)
 
     def _index_view(self) -> flask.Response:
-        return _to_flask(guarded(self._index))
+        return self._attended(self._index)
 
-    def _index(self) -> Response:
+    def _index(self, who: Actor) -> Response:
         method, allowed = flask.request.method, ("GET", "HEAD", "OPTIONS")
         if method == "OPTIONS":
             return respond_options(allowed)
         if method not in allowed:
             raise MethodNotAllowed.here("the API's index", allowed)
         api = self._api()
-        return index(api, flask.request.script_root + api.settings.prefix.rstrip("/"))
+        prefix = flask.request.script_root + api.settings.prefix.rstrip("/")
+        return index(api, prefix, who)
 
     def _nothing_view(self, path: str) -> flask.Response:
         """A path that is neither a collection's nor an item's, such as ``/api/users/``."""
         name = path.strip("/").partition("/")[0]
-        return _answer_error(NotFound(f"there is no resource {path!r}; did you mean {name!r}?"))
 
-    def _answer(self, resource: str, key: str | None) -> Response:
-        def respond() -> Response:
-            api = self._api()
-            request = flask.request
-            body = _body(api.settings) if request.method in _WITH_BODY else b""
-            return answer(api, parse_environ(request.environ, api.settings, resource, key, body))
+        def respond(_: Actor) -> Response:
+            raise NotFound(f"there is no resource {path!r}; did you mean {name!r}?")
 
-        return guarded(respond)
+        return self._attended(respond)
+
+    def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
+        edge = cast(State, flask.current_app.extensions[_KEY]).edge
+        return _to_flask(attended(edge, flask.request.environ, lambda: self.actor, respond))
 
 
 def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
@@ -311,6 +385,16 @@ def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: 
         app.url_map.add(rule)
 
 
+def engine_of(app: flask.Flask) -> Engine:
+    """The engine of an application that was given to a Carboy, within its context."""
+    return _engine(cast(State, app.extensions[_KEY]).source)
+
+
+def settings_of(app: flask.Flask) -> Settings:
+    """The settings of an application that was given to a Carboy."""
+    return cast(State, app.extensions[_KEY]).settings
+
+
 def api_of(app: flask.Flask) -> Carboy:
     """The Carboy that an application was given to."""
     return cast(State, app.extensions[_KEY]).carboy
@@ -320,25 +404,39 @@ def _to_flask(response: Response) -> flask.Response:
     return flask.Response(response.body, response.status, list(response.headers))
 
 
+def _own(response: Response) -> flask.Response:
+    """The answer to a view of the application's own."""
+    return _to_flask(own_answer(flask.request.method, response))
+
+
 def _answer_error(error: ApiError) -> flask.Response:
     """What the application's own views raise, by ``read`` or by hand."""
-    return _to_flask(refused(error))
+    return _own(refused(error))
 
 
 def _body(settings: Settings) -> bytes:
     """The request's body, read no further than the limit; Flask's own may be lower."""
     request, limit = flask.request, settings.max_body_bytes
     setting = "CARBOY_MAX_BODY_BYTES"
-    if request.max_content_length is None or request.max_content_length > limit:
-        request.max_content_length = limit
-    else:
+    if request.max_content_length is not None and request.max_content_length <= limit:
         limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
+    # A body that is sent in chunks is cut off at the maximum without a word, so one byte more is
+    # read than is allowed.
+    request.max_content_length = limit + 1
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})")
+    cut_off = BadRequest("the body ends before its Content-Length")
     try:
-        return request.get_data()
+        body = request.get_data()
     except RequestEntityTooLarge:
-        raise PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})") from None
+        raise too_large from None
     except ClientDisconnected:
-        raise BadRequest("the body ends before its Content-Length") from None
+        raise cut_off from None
+    if len(body) > limit:
+        raise too_large
+    # Servers that end the input themselves, as granian does, don't tell that it was cut off.
+    if len(body) < (request.content_length or 0):
+        raise cut_off
+    return body
 
 
 def _own_body(settings: Settings, body: Any) -> bytes:

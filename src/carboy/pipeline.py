@@ -5,28 +5,30 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.orm import Session, scoped_session
 
+from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
 from .execute import Database, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
-    Count,
+    KeptPlans,
     PlannedRead,
-    PlannedView,
+    at_access,
     at_key,
     history_key,
     plan_history,
     plan_item,
     plan_list,
+    plan_view,
     plan_write,
 )
-from .request import Query, Request, split_key
+from .request import Request, split_key
 from .respond import (
     Response,
     respond_index,
@@ -43,67 +45,50 @@ HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Api(Struct, frozen=True, eq=False):
-    """What every request of one application shares.
-
-    ``plan_item`` and ``plan_list`` keep their plans, for most requests have been made before.
-    """
+    """What every request of one application shares; ``cursor_key`` signs its cursors."""
 
     schema: Schema
+    policies: Policies
     settings: Settings
     database: Database
     cursor_key: bytes
-    plan_item: Callable[[Resource, Query], PlannedRead]
-    plan_list: Callable[[Resource, Query, Count | None], PlannedRead]
+    plans: KeptPlans
 
 
-def make_api(schema: Schema, settings: Settings, database: Database, cursor_key: bytes) -> Api:
-    """The API of a schema on a database; ``cursor_key`` signs its cursors."""
-
-    @lru_cache(settings.statement_cache)
-    def item(resource: Resource, query: Query) -> PlannedRead:
-        return plan_item(Context(schema, settings), resource, query)
-
-    @lru_cache(settings.statement_cache)
-    def collection(resource: Resource, query: Query, count: Count | None) -> PlannedRead:
-        context = Context(schema, settings)
-        return plan_list(context, resource, query, count=count, cursor_key=cursor_key)
-
-    return Api(schema, settings, database, cursor_key, item, collection)
-
-
-def answer(api: Api, request: Request) -> Response:
-    """Answer one parsed request."""
+def answer(api: Api, request: Request, who: Actor) -> Response:
+    """Answer one parsed request of an actor."""
     if is_history(api.schema, request):
-        return history(api, request)
+        return history(api, request, api.policies.access(who))
     resource = find_resource(api, request)
+    access = api.policies.access(who)
     match request.method:
         case "GET" | "HEAD":
-            return read(api, resource, request)
+            return read(api, resource, request, access)
         case "OPTIONS":
             return respond_options(allowed_methods(resource, request.key is not None))
         case _:
-            return write(api, resource, request)
+            return write(api, resource, request, Context(api.schema, api.settings, access))
 
 
-def index(api: Api, prefix: str) -> Response:
-    """What the API holds: its resources, each with its URL under ``prefix``."""
-    resources = api.schema.exposed()
+def index(api: Api, prefix: str, who: Actor) -> Response:
+    """What the actor may read of the API: its resources, each with its URL under ``prefix``."""
+    access = api.policies.access(who)
+    resources = [r for r in api.schema.exposed() if access.rows(r, "read") is not False]
     return respond_index(prefix, [(r.name, len(allowed_methods(r, False)) > 3) for r in resources])
 
 
-def read(api: Api, resource: Resource, request: Request) -> Response:
+def read(api: Api, resource: Resource, request: Request, access: Access) -> Response:
     """GET and HEAD: one statement."""
+    planned = _planned(api, resource, request, access)
     if request.key is not None:
-        planned = api.plan_item(resource, request.query)
         planned = at_key(planned, resource, split_key(request.key))
         return respond_item(request, execute_read(api.database, planned))
-    planned = api.plan_list(resource, request.query, request.prefer.count)
     result = execute_read(api.database, planned)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
 
 
-def history(api: Api, request: Request) -> Response:
+def history(api: Api, request: Request, access: Access) -> Response:
     """A row's history, which can only be read: one statement."""
     if request.method == "OPTIONS":
         return respond_options(HISTORY_METHODS)
@@ -111,7 +96,7 @@ def history(api: Api, request: Request) -> Response:
         raise MethodNotAllowed.here("a history", HISTORY_METHODS)
     resource = api.schema.resources[request.resource]
     key = history_key(request.key or "") or ""
-    context = Context(api.schema, api.settings)
+    context = Context(api.schema, api.settings, access)
     planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
     result = execute_history(api.database, planned)
     if result is None:
@@ -127,23 +112,50 @@ def is_history(schema: Schema, request: Request) -> bool:
     return resource is not None and resource.exposed and resource.history
 
 
-def write(
-    api: Api, resource: Resource, request: Request, context: Context | None = None
-) -> Response:
-    """POST, PATCH, PUT and DELETE: one transaction. The application's views bring a context."""
-    planned = plan_write(context or Context(api.schema, api.settings), resource, request)
+def _planned(api: Api, resource: Resource, request: Request, access: Access) -> PlannedRead:
+    """The plan of a read: one that was kept, or a new one."""
+    item, count = request.key is not None, request.prefer.count
+    shape = (resource, request.query, item, count)
+    planned = api.plans.find(shape, access)
+    if planned is not None:
+        return at_access(planned, access)
+    context = Context(api.schema, api.settings, access)
+    if item:
+        planned = plan_item(context, resource, request.query)
+    else:
+        planned = plan_list(
+            context, resource, request.query, count=count, cursor_key=api.cursor_key
+        )
+    api.plans.keep(shape, context, planned)
+    return planned
+
+
+def write(api: Api, resource: Resource, request: Request, context: Context) -> Response:
+    """POST, PATCH, PUT and DELETE: one transaction."""
+    planned = plan_write(context, resource, request)
     return respond_write(request, planned, execute_write(api.database, planned))
 
 
-def read_view(
-    api: Api,
-    planned: PlannedView,
-    envelope: Mapping[str, object] | None,
-    session: Session | scoped_session[Any] | None,
-    status: int,
-) -> Response:
+class View(Struct, frozen=True):
+    """How a view of the application's own wants its rows; see ``Carboy.read``."""
+
+    shape: str | None
+    one: bool
+    page: int | None
+    per_page: int | None
+    envelope: Mapping[str, object] | None
+    session: Session | scoped_session[Any] | None
+    status: int
+
+
+def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> Response:
     """A view of the application's own: it enters at planning and gets everything after it."""
-    return respond_view(planned, execute_view(api.database, planned, session), envelope, status)
+    context = Context(api.schema, api.settings, access, trusted=True)
+    planned = plan_view(
+        context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
+    )
+    result = execute_view(api.database, planned, view.session)
+    return respond_view(planned, result, view.envelope, view.status)
 
 
 def find_resource(api: Api, request: Request) -> Resource:

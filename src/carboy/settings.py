@@ -43,7 +43,52 @@ TABLE = (
         "Whether reads are answered in front of Flask's dispatch where the application has "
         "registered nothing that should see them; 0 for never.",
     ),
+    Setting(
+        "CARBOY_CORS_ORIGINS",
+        "",
+        "Origins whose pages may use the API, with commas between; `*` for all, empty for none.",
+    ),
+    Setting("CARBOY_CORS_CREDENTIALS", 0, "Whether these pages may send cookies; 1 for yes."),
+    Setting("CARBOY_CORS_MAX_AGE", 600, "Seconds for which browsers may keep a preflight."),
+    Setting(
+        "CARBOY_RATE_LIMIT",
+        "",
+        "Requests of an actor, or of an address, such as `100/minute;2000/hour`; empty for any "
+        "number.",
+    ),
+    Setting("CARBOY_RATE_LIMIT_WRITES", "", "Writes, which count as requests too."),
+    Setting(
+        "CARBOY_RATE_LIMIT_STORAGE",
+        "memory://",
+        "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
+    ),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
+    Setting("CARBOY_JWT_SECRET", "", "The secret of tokens by HS256: 32 random bytes or more."),
+    Setting("CARBOY_JWT_PUBLIC_KEY", "", "The key of tokens by RS256, ES256 or EdDSA, in PEM."),
+    Setting("CARBOY_JWT_JWKS", "", "Or a set of such keys: a file, or an https:// URL."),
+    Setting(
+        "CARBOY_JWT_ALGORITHMS",
+        "",
+        "Takes fewer algorithms than the key is for; names with spaces between.",
+    ),
+    Setting("CARBOY_JWT_ISSUER", "", "The iss that tokens must have."),
+    Setting(
+        "CARBOY_JWT_AUDIENCE",
+        "",
+        "The aud that tokens must have; empty for tokens without one.",
+    ),
+    Setting("CARBOY_JWT_LEEWAY", 30, "Seconds by which clocks may differ (exp, nbf, iat)."),
+    Setting("CARBOY_JWT_ID_CLAIM", "sub", "The claim that is the actor's id."),
+    Setting(
+        "CARBOY_JWT_ROLES_CLAIM",
+        "roles",
+        "The claim with the roles, or the way to it: realm_access.roles.",
+    ),
+    Setting(
+        "CARBOY_TRUSTED_ORIGINS",
+        "",
+        "Other origins whose pages may write with a login's cookie; with spaces between.",
+    ),
 )
 
 
@@ -70,7 +115,27 @@ class Settings(Struct, frozen=True):
     estimate_above: int = 1000
     search_config: str = "simple"
     direct_reads: int = 1
+    cors_origins: str = ""
+    cors_credentials: int = 0
+    cors_max_age: int = 600
+    rate_limit: str = ""
+    rate_limit_writes: str = ""
+    rate_limit_storage: str = "memory://"
     statement_cache: int = 1024
+    jwt_secret: str = ""
+    jwt_public_key: str = ""
+    jwt_jwks: str = ""
+    jwt_algorithms: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_leeway: int = 30
+    jwt_id_claim: str = "sub"
+    jwt_roles_claim: str = "roles"
+    trusted_origins: str = ""
+
+    def __repr__(self) -> str:
+        # There are secrets among them, and tracebacks end up in many places.
+        return f"<Settings of {self.prefix!r}>"
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
@@ -88,7 +153,7 @@ def _value(row: Setting, value: Any) -> Any:
     if isinstance(row.default, str):
         if isinstance(value, str):
             return value
-        raise SettingError(f"{row.name} must be text, not {value!r}")
+        raise SettingError(f"{row.name} must be text, not of type {type(value).__name__}")
     try:
         number = int(value)
     except (TypeError, ValueError):

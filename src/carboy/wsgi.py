@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 import flask
 from werkzeug.exceptions import HTTPException
 
+from .access import ANONYMOUS, Actor
+from .edge import Edge
 from .errors import ApiError, InternalError, LimitExceeded
+from .identify import Identify
 from .pipeline import Api, answer
 from .request import Request, parse
 from .respond import Response, respond_error
@@ -71,6 +74,28 @@ def guarded(respond: Callable[[], Response]) -> Response:
         return _internal_error(error)
 
 
+def attended(
+    edge: Edge,
+    environ: WSGIEnvironment,
+    identify: Callable[[], Actor],
+    respond: Callable[[Actor], Response],
+) -> Response:
+    """What ``respond`` answers to whoever asks, within the limits, with every header it needs."""
+    if edge.is_preflight(environ):  # a browser sends no credentials with it
+        return edge.preflight(environ, guarded(lambda: respond(ANONYMOUS)))
+    actor = ANONYMOUS
+    quota: tuple[tuple[str, str], ...] = ()
+
+    def admitted() -> Response:
+        nonlocal actor, quota
+        address = environ.get("REMOTE_ADDR", "")
+        actor, quota = edge.admit(identify, address, environ["REQUEST_METHOD"])
+        return respond(actor)
+
+    response = guarded(admitted)
+    return edge.finish(environ, actor, response, quota)
+
+
 def refused(error: ApiError) -> Response:
     """The answer to an ApiError."""
     return _internal_error(error) if isinstance(error, InternalError) else respond_error(error)
@@ -83,12 +108,19 @@ class DirectReads:
     """
 
     def __init__(
-        self, app: flask.Flask, settings: Settings, built: Callable[[], Api | None]
+        self,
+        app: flask.Flask,
+        settings: Settings,
+        edge: Edge,
+        identify: Identify,
+        built: Callable[[], Api | None],
     ) -> None:
         self._app = app
         self._flask: WSGIApplication = app.wsgi_app
         self._prefix = settings.prefix.rstrip("/") + "/"
         self._settings = settings
+        self._edge = edge
+        self._identify = identify
         self._built = built
         self._rules: dict[int, bool] = {}
 
@@ -103,9 +135,17 @@ class DirectReads:
         target = self._target(environ["PATH_INFO"]) if api is not None else None
         if api is None or target is None or not self._unobserved():
             return self._flask(environ, start_response)
-        response = guarded(
-            lambda: answer(api, parse_environ(environ, self._settings, *target, body=b""))
-        )
+        if self._identify.needs_flask(environ):
+            return self._flask(environ, start_response)
+
+        def identify() -> Actor:
+            return self._identify(environ, api.database)
+
+        def respond(who: Actor) -> Response:
+            parsed = parse_environ(environ, self._settings, *target, body=b"")
+            return answer(api, parsed, who)
+
+        response = attended(self._edge, environ, identify, respond)
         headers = list(response.headers)
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))

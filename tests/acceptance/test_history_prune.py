@@ -17,13 +17,13 @@ from carboy.ops.history import create_history_table, prune_history
 ROOT = Path(__file__).parents[2]
 APP = """
 import os, flask, sqlalchemy as sa
-from carboy import Carboy
+from carboy import OPEN, Carboy
 
 app = flask.Flask("app")
 app.config["CARBOY_HISTORY_DAYS"] = os.environ.get("KEEP")
 engine = sa.create_engine(os.environ["APP_DATABASE"])
 tags = sa.Table("tags", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
-Carboy(app, engine).resource(tags, history=True)
+Carboy(app, engine, policy=OPEN).resource(tags, history=True)
 """
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, ConnectionError
 from sqlalchemy import create_engine, inspect, make_url, text
 
-from tools.servers import SERVERS, ServerMissing, find, postgresql
+from tools.servers import SERVERS, ServerMissing, find, postgresql, redis
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "tools.servers", "postgresql"]
@@ -65,6 +67,24 @@ def test_a_server_admits_nobody_without_its_password() -> None:
             psycopg.connect(guess.render_as_string(hide_password=False))
 
 
+@pytest.mark.parametrize(("durable", "kept"), [(False, "no"), (True, "yes")])
+def test_redis_answers_in_its_block_and_is_gone_after(durable: bool, kept: str) -> None:
+    """Redis answers whoever has its password, durable only where asked; then it is gone."""
+    with redis(durable=durable) as url, Redis.from_url(url, decode_responses=True) as client:
+        settings = client.config_get("*")
+        assert settings["appendonly"] == kept
+        assert settings["save"] == ""
+        assert settings["bind"] == "127.0.0.1"
+        folder = Path(settings["dir"])
+        assert folder.exists()
+        guess = url.replace("redis://:", "redis://:guess")
+        with Redis.from_url(guess) as stranger, pytest.raises(AuthenticationError):
+            stranger.ping()
+    with pytest.raises(ConnectionError):
+        client.ping()
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_serves_until_it_is_told_to_stop(end: signal.Signals) -> None:
     """`python -m tools.servers postgresql` prints the URL, and cleans up on a signal."""
@@ -95,11 +115,15 @@ def test_a_server_goes_with_the_process_that_asked_for_it(end: signal.Signals) -
     assert _gone(url, folder)
 
 
-def test_a_missing_server_names_what_to_install() -> None:
-    """Without PostgreSQL's programs the message has the package of each system."""
+@pytest.mark.parametrize(
+    ("name", "debian", "fedora"),
+    [("postgresql", "postgresql", "postgresql-server"), ("redis", "redis-server", "redis")],
+)
+def test_a_missing_server_names_what_to_install(name: str, debian: str, fedora: str) -> None:
+    """Without a server's programs the message has the package of each system."""
     with pytest.raises(ServerMissing) as missing:
-        find(SERVERS["postgresql"], [])
-    for line in ("apt-get install postgresql", "dnf install postgresql-server", "brew install"):
+        find(SERVERS[name], [])
+    for line in (f"apt-get install {debian}\n", f"dnf install {fedora}\n", "brew install"):
         assert line in str(missing.value)
 
 

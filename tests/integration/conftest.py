@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.conftest import empty_postgresql_database
 
 from . import shop as shop_models
 from .models import Shop, make_shop
+from .notes import Notes
 from .pair import Pair, served_on_both
 
 
@@ -30,3 +32,17 @@ def market(database_url: str) -> Iterator[Shop]:
     made = make_shop(database_url)
     yield made
     made.close()
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Iterator[Notes]:
+    """A database with a note, to make applications over."""
+    made = Notes(tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture(params=[1, 0], ids=["direct", "dispatched"])
+def way(request: pytest.FixtureRequest) -> int:
+    """The setting CARBOY_DIRECT_READS: a test holds on either way of a request."""
+    return int(request.param)

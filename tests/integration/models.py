@@ -20,7 +20,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 from werkzeug.test import TestResponse
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 
 
 class Role(enum.Enum):
@@ -82,7 +82,7 @@ def make_shop(url: str, *, history: bool = False, **config: Any) -> Shop:
         pass
 
     db = SQLAlchemy(app, model_class=Base)
-    api = Carboy(app, db)
+    api = Carboy(app, db, policy=OPEN)
     models = _declare(db)
     expose = partial(api.resource, history=history)
     expose(models["User"])

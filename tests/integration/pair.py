@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 
 Build = Callable[[Carboy, sa.Engine], None]
 """Registers the resources, makes the tables and fills them."""
@@ -84,7 +84,7 @@ def _served(
     engine = sa.create_engine(url, connect_args=traced(statements))
     app = flask.Flask(__name__)
     app.config |= {"SECRET_KEY": "a secret of the tests", **config}
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     try:
         build(api, engine)
         yield Served(engine.dialect.name, app, engine, api, app.test_client(), statements)

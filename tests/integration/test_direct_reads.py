@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from carboy.wsgi import DirectReads
 
 
@@ -45,7 +45,7 @@ def make_app(engine: sa.Engine, class_: type[Flask] = Flask, **config: Any) -> F
     """An application with the notes, whose API is built already."""
     app = class_("notes")
     app.config.update(config)
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     api.resource(Note)
     with app.app_context():
         assert api.schema.exposed()
@@ -214,7 +214,7 @@ def test_a_middleware_is_never_passed_by(engine: sa.Engine) -> None:
         return inner(environ, start_response)
 
     app.wsgi_app = middleware  # type: ignore[method-assign]
-    Carboy(app, engine).resource(Note)
+    Carboy(app, engine, policy=OPEN).resource(Note)
     for _ in range(2):
         assert app.test_client().get("/api/notes/1").status_code == 200
     assert seen == ["/api/notes/1"] * 2

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from carboy.execute import execute_history
 from carboy.ops.history import create_history_table
 from carboy.plan import Context, plan_history
@@ -47,7 +47,7 @@ def serve(database_url: str) -> Iterator[Serve]:
         engine = sa.create_engine(database_url)
         engines.append(engine)
         app = flask.Flask("history")
-        api = Carboy(app, engine)
+        api = Carboy(app, engine, policy=OPEN)
         for model in models:
             api.resource(model, history=True, **options)
             model.metadata.create_all(engine)
@@ -236,7 +236,7 @@ def test_without_a_history_the_path_is_a_key(serve: Serve, database_url: str) ->
     serve(File)
     engine = sa.create_engine(database_url)
     app = flask.Flask("plain")
-    Carboy(app, engine).resource(File, writable=["path", "size"])
+    Carboy(app, engine, policy=OPEN).resource(File, writable=["path", "size"])
     app.test_client().post("/api/files", json={"path": "a/history", "size": 1})
     assert app.test_client().get("/api/files/a/history").json == {"path": "a/history", "size": 1}
     engine.dispose()
@@ -321,7 +321,7 @@ def test_a_history_needs_a_key(tmp_path: Path) -> None:
     """The message names the option."""
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'x.sqlite'}")
     app = flask.Flask("log")
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     api.resource(sa.Table("log", sa.MetaData(), sa.Column("line", sa.Text)), history=True)
     with app.app_context(), pytest.raises(SchemaError, match="history=True needs rows of a table"):
         api.schema  # noqa: B018  it is built here
@@ -380,7 +380,7 @@ def test_a_user_who_may_only_append_is_enough(database_url: str) -> None:
             connection.exec_driver_sql(statement)
     clerk = sa.create_engine(engine.url.set(username=name, password="x"))
     app = flask.Flask("clerk")
-    Carboy(app, clerk).resource(shop.Tag, history=True, writable=["id", "name"])
+    Carboy(app, clerk, policy=OPEN).resource(shop.Tag, history=True, writable=["id", "name"])
     client = app.test_client()
     assert client.post("/api/tags", json={"id": 1, "name": "a"}).status_code == 201
     client.patch("/api/tags/1", json={"name": "b"})

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
-from carboy.access import Actor
+from carboy.access import Access, Actor
 from carboy.execute import execute_write
-from carboy.plan import Context, Recording, plan_write
+from carboy.plan import Context, plan_write
 from carboy.request import Prefer, Query, Request
 
 from .models import Shop, make_shop
@@ -197,9 +196,8 @@ def test_an_entry_says_who_wrote(shop: Shop) -> None:
     api = shop.app.extensions["carboy"].api
     resource = api.schema.resources["tags"]
     request = Request("PATCH", "tags", "1", Query(), Prefer(), body=b'{"name": "b"}')
-    plan = plan_write(Context(api.schema, api.settings), resource, request)
-    recording = Recording(Actor(7), (resource,), api.schema)
-    execute_write(api.database, replace(plan, recording=recording))
+    context = Context(api.schema, api.settings, Access(Actor(7), {}))
+    execute_write(api.database, plan_write(context, resource, request))
     found = shop.send("GET", "tags/1/history").json["data"]
     assert [entry["actor"] for entry in found] == ["7", None]
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from carboy.schema import SchemaError
 
 
@@ -42,7 +42,7 @@ def flask_sqlalchemy_app(url: str) -> Iterator[Flask]:
         id: Mapped[int] = mapped_column(primary_key=True)
         name: Mapped[str]
 
-    Carboy(app, db).resource(Cup)
+    Carboy(app, db, policy=OPEN).resource(Cup)
     with app.app_context():
         db.create_all()
         db.session.add(Cup(id=1, name="cup"))
@@ -59,7 +59,7 @@ def flask_sqlalchemy_lite_app(url: str) -> Iterator[Flask]:
     app = Flask(__name__)
     app.config["SQLALCHEMY_ENGINES"] = {"default": url}
     db = flask_sqlalchemy_lite.SQLAlchemy(app)
-    Carboy(app, db).resource(Pot, readable=("id", "name"))
+    Carboy(app, db, policy=OPEN).resource(Pot, readable=("id", "name"))
     with app.app_context():
         Base.metadata.create_all(db.engine)
         db.session.add(Pot(id=1, name="cup"))
@@ -74,7 +74,7 @@ def engine_app(url: str) -> Iterator[Flask]:
     """Nothing but SQLAlchemy."""
     app = Flask(__name__)
     engine = _filled(url)
-    Carboy(app, engine).resource(Pot, readable=("id", "name"))
+    Carboy(app, engine, policy=OPEN).resource(Pot, readable=("id", "name"))
     yield app
     engine.dispose()
 
@@ -107,7 +107,7 @@ def test_every_host_answers_the_same(database_url: str, make: Callable[..., Any]
 
 def test_one_api_serves_two_applications(engine: sa.Engine) -> None:
     """Made without an application, it's given to each by init_app, with that one's settings."""
-    api = Carboy()
+    api = Carboy(policy=OPEN)
     api.resource(Pot, hidden=("secret",))
     first, second = Flask("first"), Flask("second")
     second.config["CARBOY_PREFIX"] = "/v2"
@@ -121,7 +121,7 @@ def test_one_api_serves_two_applications(engine: sa.Engine) -> None:
 def test_resources_can_follow_init_app(engine: sa.Engine) -> None:
     """The order of init_app and resource doesn't matter before the first request."""
     app = Flask(__name__)
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     api.resource(Pot, name="vessels", hidden=("secret",))
     client = app.test_client()
     assert client.get("/api/vessels/1").get_json() == {"id": 1, "name": "cup"}
@@ -133,7 +133,7 @@ def test_the_prefix_answers_the_index(engine: sa.Engine, prefix: str, path: str)
     """The root of the API lists its resources, with URLs that work."""
     app = Flask(__name__)
     app.config["CARBOY_PREFIX"] = prefix
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     api.resource(Pot)
     api.resource(Pot, name="shown", read_only=True)
     client = app.test_client()
@@ -155,20 +155,20 @@ def test_the_prefix_answers_the_index(engine: sa.Engine, prefix: str, path: str)
 def test_wrong_options_name_the_resource_and_the_fix(options: dict[str, Any], message: str) -> None:
     """A mistake shows when the resource is declared, not at the first request."""
     with pytest.raises(SchemaError, match=message):
-        Carboy().resource(Pot, **options)
+        Carboy(policy=OPEN).resource(Pot, **options)
 
 
 def test_a_database_is_asked_for() -> None:
     """Without db, init_app says how to give it."""
     with pytest.raises(SchemaError, match="Carboy needs the database"):
-        Carboy().init_app(Flask(__name__))
+        Carboy(policy=OPEN).init_app(Flask(__name__))
 
 
 def test_a_body_that_flask_or_the_client_cuts_is_a_problem_too(engine: sa.Engine) -> None:
     """Flask's own limit is a 413, a body shorter than it says a 400; neither is HTML."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 100
-    Carboy(app, engine).resource(Pot)
+    Carboy(app, engine, policy=OPEN).resource(Pot)
     client = app.test_client()
     for length, body, status in ((101, b"x" * 101, 413), (50, b"{", 400)):
         response = client.post(
@@ -184,7 +184,7 @@ def test_a_body_that_flask_or_the_client_cuts_is_a_problem_too(engine: sa.Engine
 def test_the_applications_own_routes_stay_its_own(engine: sa.Engine) -> None:
     """A route under the prefix wins over the API's, and its other paths answer as before."""
     app = Flask(__name__)
-    Carboy(app, engine).resource(Pot)
+    Carboy(app, engine, policy=OPEN).resource(Pot)
     app.add_url_rule("/api/pots/report", "report", lambda: "mine")
     client = app.test_client()
     assert client.get("/api/pots/report").text == "mine"

@@ -6,7 +6,7 @@ import flask
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 
 
 class Base(DeclarativeBase):
@@ -43,7 +43,7 @@ def test_a_class_of_single_table_inheritance_has_only_its_rows(database_url: str
     engine = sa.create_engine(database_url)
     Base.metadata.create_all(engine)
     app = flask.Flask("animals")
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     api.resource(Animal, writable=["name"])
     api.resource(Dog, name="dogs", writable=["name", "tricks"])
     client = app.test_client()

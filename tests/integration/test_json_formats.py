@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from msgspec import Struct
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from tests.conftest import empty_postgresql_database
 
 from .pair import Pair, served_on_both
@@ -412,7 +412,7 @@ def _serve_raw(type_: Any, engine: sa.Engine) -> Any:
     import flask
 
     app = flask.Flask(__name__)
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     table = sa.Table(
         "raw_values",
         sa.MetaData(),

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 
 from .models import faults
 
@@ -75,7 +75,7 @@ def client(database_url: str) -> Iterator[FlaskClient]:
     """A client of an API with two shops, one of which has a sign."""
     engine = sa.create_engine(database_url)
     app = flask.Flask("rules")
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     api.resource(Shop)
     api.resource(Sign)
     Base.metadata.create_all(engine)

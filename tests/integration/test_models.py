@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.declarative import AbstractConcreteBase, ConcreteBase
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from carboy.schema import SchemaError
 from tests.conftest import empty_postgresql_database
 
@@ -389,7 +389,7 @@ def test_an_abstract_concrete_base_is_refused() -> None:
         strict_attrs = True
 
     with pytest.raises(SchemaError, match=r"Ship.*register its subclasses"):
-        Carboy().resource(Ship)
+        Carboy(policy=OPEN).resource(Ship)
 
 
 def test_tables_of_several_schemas(postgresql_url: str) -> None:
@@ -437,7 +437,7 @@ def test_a_class_is_registered_before_what_it_relates_to_exists(database_url: st
     """Relationships are resolved when the API is built."""
     app = flask.Flask("late")
     engine = sa.create_engine(database_url)
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
 
     class Base(DeclarativeBase):
         pass
@@ -463,7 +463,7 @@ def test_a_class_is_registered_before_what_it_relates_to_exists(database_url: st
 def test_a_resource_that_comes_too_late_is_refused() -> None:
     """After the first request of any application, a resource would be missing there."""
     engine = sa.create_engine("sqlite://")
-    api = Carboy()
+    api = Carboy(policy=OPEN)
     first, second = flask.Flask("first"), flask.Flask("second")
     api.init_app(first, engine)
     api.init_app(second, engine)
@@ -478,7 +478,7 @@ def _served(source: str | sa.Engine, base: type[DeclarativeBase], *classes: type
     """A client and the engine of an application with these classes, under their own names."""
     engine = source if isinstance(source, sa.Engine) else sa.create_engine(source)
     app = flask.Flask("models")
-    api = Carboy(app, engine)
+    api = Carboy(app, engine, policy=OPEN)
     for class_ in classes:
         api.resource(class_, name=class_.__name__.lower())
     base.metadata.create_all(engine)

@@ -10,7 +10,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from carboy.ops.search_index import SearchIndexError, create_search_index, drop_search_index
 from tests.conftest import empty_postgresql_database
 
@@ -83,7 +83,7 @@ def notes(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def _restarted(served: Served) -> Any:
     """A client of a new application on the same database."""
     app = flask.Flask(__name__)
-    _expose(Carboy(app, served.engine))
+    _expose(Carboy(app, served.engine, policy=OPEN))
     return app.test_client()
 
 
@@ -180,7 +180,7 @@ def test_an_index_of_other_fields_is_not_used(notes: Pair) -> None:
     served = notes.sqlite
     _create(served)
     app = flask.Flask(__name__)
-    api = Carboy(app, served.engine)
+    api = Carboy(app, served.engine, policy=OPEN)
     api.resource(NOTES, name="notes", search=["Title"])
     answer: Any = app.test_client().get("/api/notes?q=apple&select=id").json
     assert answer["data"] == [{"id": 0}]

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from tests.conftest import empty_postgresql_database
 
 
@@ -43,7 +43,7 @@ def database(postgresql_url: str) -> Iterator[str]:
 def client_of(engine: sa.Engine) -> FlaskClient:
     """A client of an application on the engine."""
     app = Flask("notes")
-    Carboy(app, engine).resource(Note)
+    Carboy(app, engine, policy=OPEN).resource(Note)
     return app.test_client()
 
 

@@ -20,7 +20,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 from tests.conftest import empty_postgresql_database
 
 from .things import DEFAULTS, DOCUMENTS, KINDS, REQUIRED, TEXTS, Base, Part, Slot, Thing, is_shown
@@ -63,7 +63,7 @@ class Server:
         self.engine = sa.create_engine(url)
         Base.metadata.create_all(self.engine)
         app = flask.Flask("writes")
-        api = Carboy(app, self.engine)
+        api = Carboy(app, self.engine, policy=OPEN)
         for model in (Thing, Part, Slot):
             api.resource(model)
         self.client: FlaskClient = app.test_client()

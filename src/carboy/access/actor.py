@@ -6,6 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from sqlalchemy.sql.elements import ColumnClause
+
+
+class NobodysId(ColumnClause[Any]):
+    """The NULL that the id of nobody is in SQL: a name of its own, so that it can be told."""
+
+    inherit_cache = True
 
 
 class Nobody:
@@ -15,8 +22,8 @@ class Nobody:
     """
 
     def __clause_element__(self) -> sa.ColumnElement[Any]:
-        # As a value of a type, so that a comparison with it is never IS NULL.
-        return sa.literal(None, sa.Integer)
+        # No sa.null(), so that a comparison with it is never IS NULL.
+        return NobodysId("NULL", is_literal=True)
 
     def __bool__(self) -> bool:
         return False

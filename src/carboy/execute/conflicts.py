@@ -7,13 +7,14 @@ doesn't say is looked up after it, in the metadata, and for SQLite's foreign key
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
 from sqlalchemy.orm.exc import StaleDataError
 
+from ..access import Access
 from ..errors import (
     ApiError,
     Conflict,
@@ -23,11 +24,12 @@ from ..errors import (
     ReferenceMissing,
     StillReferenced,
 )
-from ..plan import RowPlan, WritePlan, unique_sets
+from ..plan import RowPlan, WritePlan, unique_sets, walk_rows
 from ..schema import Field, Resource
 from ..sql import own_column
 from .database import Database
 from .errors import api_error
+from .guard import missing_reference, reference_key, references
 from .objects import Refused
 
 _SQLITE = {
@@ -94,11 +96,12 @@ def _told(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiEr
     if found.kind == "exclusion":
         return Conflict(f"{plan.resource.name!r}: the row conflicts with one that is there")
     resource, row, fields = _place(found, plan)
+    fields = [field for field in fields if plan.access.visible(resource, field)]
     if found.kind == "unique":
-        taken = [fields] if fields else []
+        taken: list[Sequence[Field]] = [fields] if fields else []
         if row is not None:
-            taken = list(_taken(row, taken, connection))
-        return _duplicate(resource, row, taken)
+            taken = list(_taken(row, taken, plan.access, connection))
+        return duplicate(resource, row, taken)
     return _broken(found, row, fields)
 
 
@@ -127,7 +130,7 @@ def violates_only(error: sa.exc.IntegrityError, resource: Resource, names: set[s
 
 def deferred_error(plan: WritePlan, connection: sa.Connection) -> ApiError | None:
     """The foreign key that a COMMIT would refuse, where the database can't say before it."""
-    for row, constraint in _references(plan.rows):
+    for row, constraint in references(plan.rows):
         if constraint.deferrable:
             fault = _missing_reference(row, constraint, connection)
             if fault is not None:
@@ -161,7 +164,7 @@ def violation(error: Exception) -> Violation | None:
     return Violation(kind, table=pairs[0][0], columns=tuple(column for _, _, column in pairs))
 
 
-def _duplicate(
+def duplicate(
     resource: Resource, row: RowPlan | None, taken: Sequence[Sequence[Field]]
 ) -> ApiError:
     """Each set of fields whose values another row has already."""
@@ -174,7 +177,7 @@ def _duplicate(
 
 
 def _taken(
-    row: RowPlan, reported: list[Sequence[Field]], connection: sa.Connection
+    row: RowPlan, reported: list[Sequence[Field]], access: Access, connection: sa.Connection
 ) -> Iterator[Sequence[Field]]:
     """What the database reported, and what it would have next: it stops at the first."""
     resource = row.resource
@@ -188,7 +191,7 @@ def _taken(
         same = [own_column(source, f.column) == row.values[f.name] for f in given]
         if fields in reported:
             yield fields
-        elif len(same) == len(fields) and all(f.readable or f.writable for f in fields):
+        elif len(same) == len(fields) and all(access.visible(resource, f) for f in fields):
             query: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source)
             query = query.where(*same)
             if own:
@@ -251,11 +254,7 @@ def _fields(found: Violation, resource: Resource) -> Sequence[Field]:
         for column in table.columns
         if column.name in (found.columns or _constraint_columns(found, table))
     }
-    return [
-        field
-        for field in resource.fields.values()
-        if field.column in columns and (field.readable or field.writable)
-    ]
+    return [field for field in resource.fields.values() if field.column in columns]
 
 
 def _constraint_columns(found: Violation, table: sa.Table) -> set[str]:
@@ -277,7 +276,7 @@ def _constraint_columns(found: Violation, table: sa.Table) -> set[str]:
 def _foreign_key(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiError:
     """Either a row points at nothing, or others still point at the row."""
     if plan.action != "delete":
-        for row, constraint in _references(plan.rows):
+        for row, constraint in references(plan.rows):
             table = constraint.table
             named = found.table in ("", table.name)
             if named and found.constraint in ("", constraint.name or found.constraint):
@@ -289,44 +288,16 @@ def _foreign_key(found: Violation, plan: WritePlan, connection: sa.Connection) -
     return still_referenced(plan)
 
 
-def _references(
-    rows: Iterable[RowPlan],
-) -> Iterator[tuple[RowPlan, sa.ForeignKeyConstraint]]:
-    for row in walk_rows(rows):
-        for table in () if row.link else row.resource.tables:
-            for constraint in sorted(table.foreign_key_constraints, key=_column_names):
-                yield row, constraint
-
-
-def _column_names(constraint: sa.ForeignKeyConstraint) -> list[str]:
-    return list(constraint.column_keys)
-
-
 def _missing_reference(
     row: RowPlan, constraint: sa.ForeignKeyConstraint, connection: sa.Connection
 ) -> Problem | None:
-    fields = {f.column: f for f in row.resource.fields.values()}
-    pairs = [(fields.get(e.parent), e.column) for e in constraint.elements]
-    values: list[tuple[Any, Any]] = []
-    for field, column in pairs:
-        value = None if field is None else row.values.get(field.name)
-        if value is None:
-            return None
-        values.append((column, value))
+    key = reference_key(row, constraint)
+    if key is None:
+        return None
+    pairs = [(e.column, value) for e, value in zip(constraint.elements, key, strict=True)]
     exists: sa.Select[Any] = (
-        sa.select(sa.literal_column("1")).where(*(c == v for c, v in values)).limit(1)
+        sa.select(sa.literal_column("1")).where(*(c == v for c, v in pairs)).limit(1)
     )
     if connection.execute(exists).first() is not None:
         return None
-    names = [field.name for field, _ in pairs if field is not None]
-    detail = f"{' and '.join(names)}: there is no such row"
-    number = UNSET if row.row is None else row.row
-    return Problem(detail, ReferenceMissing.code, f"{row.pointer}/{names[0]}", row=number)
-
-
-def walk_rows(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
-    """Rows and those nested in them."""
-    for row in rows:
-        yield row
-        for related in row.related.values():
-            yield from walk_rows(related.rows)
+    return missing_reference(row, constraint)

@@ -47,6 +47,11 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
     return InternalError("the database refused a statement")
 
 
+def is_missing_table(error: BaseException | None) -> bool:
+    """Whether a statement named a table that isn't there."""
+    return getattr(error, "sqlstate", None) == "42P01" or "no such table" in str(error)
+
+
 def _unknown_config(error: object) -> ApiError:
     """The configuration that ``fts(config)`` names is quoted in the message, in any language."""
     diagnosis = getattr(error, "diag", None)

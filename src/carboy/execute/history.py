@@ -26,12 +26,12 @@ from ..plan import (
     recorded_fields,
     recorded_key,
 )
-from ..plan.nodes import FieldValue, Node, Output
+from ..plan.nodes import Allowed, FieldValue, Node, Output
 from ..schema import Resource
 from ..sql import HISTORY, compile_history, keyed_objects
 from .database import Database, to_bytes
-from .objects import Key, compared, key_of
-from .tables import make_table
+from .guard import Key, compared, key_of
+from .tables import create_table
 
 _CHUNK = 500
 _INFO = "carboy_recorder"
@@ -59,7 +59,7 @@ def execute_history(database: Database, planned: PlannedHistory) -> ReadResult |
 
 def prepare_history(database: Database) -> None:
     """Create the table at a process's first need of it."""
-    database.once(HISTORY.name, lambda: make_table(database, HISTORY))
+    database.once(HISTORY.name, lambda: create_table(database.engine, HISTORY))
 
 
 def prepare_recording(database: Database, recording: Recording) -> None:
@@ -154,7 +154,8 @@ class Recorder:
     ) -> dict[Key, Values]:
         """What the rows with these keys hold."""
         outputs = tuple(Output(f.name, FieldValue(f)) for f in recorded_fields(resource))
-        plan = ReadPlan(Node(resource, outputs))
+        # What happened is recorded whole, whatever the actor may read of it.
+        plan = ReadPlan(Node(resource, outputs), (Allowed(resource),))
         found: dict[Key, Values] = {}
         for start in range(0, len(keys), _CHUNK):
             part = keys[start : start + _CHUNK]

@@ -18,7 +18,7 @@ from ..errors import IdempotencyMismatch
 from ..plan import Once, WriteResult
 from .database import Database
 from .keys import in_flight
-from .tables import lock_number, make_table
+from .tables import create_table, lock_number
 
 _PRUNE_SECONDS = 60
 
@@ -36,7 +36,7 @@ TABLE = sa.Table(
 
 def make_ready(database: Database, once: Once) -> None:
     """Create the table at a process's first key, and drop expired rows once a minute."""
-    database.once(TABLE.name, lambda: make_table(database, TABLE))
+    database.once(TABLE.name, lambda: create_table(database.engine, TABLE))
     keys = database.keys
     now = time.monotonic()
     if now - keys.pruned > _PRUNE_SECONDS:
@@ -47,7 +47,7 @@ def make_ready(database: Database, once: Once) -> None:
 
 def find_result(database: Database, connection: sa.Connection, once: Once) -> WriteResult | None:
     """What the first request with this key did; raises 409 while it runs, 422 if it differs."""
-    lock = database.dialect.lock(lock_number(f"key:{once.key}"), wait=False)
+    lock = database.dialect.lock(lock_number(f"key:{once.scope}:{once.key}"), wait=False)
     if lock is not None and not connection.scalar(sa.select(lock)):
         raise in_flight()
     query = sa.select(TABLE.c.request, TABLE.c.result).where(
@@ -68,7 +68,7 @@ def keep_result(connection: sa.Connection, once: Once, result: WriteResult) -> N
     expired = sa.delete(TABLE).where(_same_key(once), TABLE.c.created_at < _oldest(once))
     connection.execute(expired)
     values = {
-        "scope": "",
+        "scope": once.scope,
         "key": once.key,
         "request": once.request,
         "result": msgspec.msgpack.encode(result),
@@ -82,7 +82,7 @@ def keep_result(connection: sa.Connection, once: Once, result: WriteResult) -> N
 
 
 def _same_key(once: Once) -> Any:
-    return sa.and_(TABLE.c.scope == "", TABLE.c.key == once.key)
+    return sa.and_(TABLE.c.scope == once.scope, TABLE.c.key == once.key)
 
 
 def _oldest(once: Once) -> int:

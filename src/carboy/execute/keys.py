@@ -15,11 +15,11 @@ class KeysInFlight:
     def __init__(self) -> None:
         self.pruned = 0.0
         self._lock = threading.Lock()
-        self._keys: set[str] = set()
+        self._keys: set[tuple[str, str]] = set()
 
     @contextmanager
-    def held(self, key: str) -> Iterator[None]:
-        """Hold a key; a 409 while another request does."""
+    def held(self, key: tuple[str, str]) -> Iterator[None]:
+        """Hold an actor's key; a 409 while another request does."""
         with self._lock:
             if key in self._keys:
                 raise in_flight()

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, MapperProperty, RelationshipProperty, Session
 from sqlalchemy.orm.collections import collection_adapter
 
-from ..plan import Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
-from ..schema import Resource, comparable_value
+from ..access import Action
+from ..plan import (
+    Faults,
+    RelatedPlan,
+    RowPlan,
+    WritePlan,
+    has_default,
+    is_mappers_own,
+    walk_rows,
+)
+from ..schema import Resource
 from ..sql import rows_with
 from .database import Database
+from .guard import Guard, Key, compared, key_of
 
 _CHUNK = 500
-
-Key = tuple[Any, ...]
 
 
 class Refused(Exception):
@@ -27,23 +35,30 @@ class Refused(Exception):
 class Objects:
     """Makes and changes the objects of one write; what the rules refuse goes to ``faults``."""
 
-    def __init__(self, database: Database, session: Session, faults: Faults) -> None:
+    def __init__(
+        self, database: Database, session: Session, plan: WritePlan, guard: Guard, faults: Faults
+    ) -> None:
         self._database = database
         self._session = session
+        self._plan = plan
+        self._guard = guard
         self._faults = faults
+        self._written: list[tuple[Action, Resource, Any]] = []
         self._linked: dict[tuple[str, Key], Any] = {}
 
     def load_links(self, rows: Iterable[RowPlan]) -> None:
         """Find every row that the body links, with one statement for each resource."""
         wanted: dict[str, tuple[Resource, dict[Key, None]]] = {}
-        for row in _walk(rows):
+        for row in walk_rows(rows):
             if row.link and row.key is not None and None not in row.key:
                 _, keys = wanted.setdefault(row.resource.name, (row.resource, {}))
                 keys[row.key] = None
         for name, (resource, keys) in wanted.items():
-            for key, found in self.load(resource, list(keys)).items():
-                self._linked[name, key] = found
-        for row in _walk(rows):
+            loaded = self.load(resource, list(keys))
+            readable = self._guard.within("read", resource, [*keys])
+            for key in loaded.keys() & readable:
+                self._linked[name, key] = loaded[key]
+        for row in walk_rows(rows):
             if row.link and (row.resource.name, compared(row.key)) not in self._linked:
                 name = row.resource.name
                 self._faults.add(row.pointer, f"{name!r} has no such row", "reference-missing")
@@ -60,16 +75,34 @@ class Objects:
         return found
 
     def flush(self) -> None:
-        """Write what has changed; raises Refused, or what the database does."""
+        """Write what has changed, and hold the rows as they are now against the policies.
+
+        Raises Refused, what the database does, or Forbidden.
+        """
         try:
             self._session.flush()
         except ValueError as error:
             raise Refused(str(error) or "is refused") from error
+        written: dict[tuple[Action, Resource], list[Any]] = {}
+        for action, resource, instance in self._written:
+            written.setdefault((action, resource), []).append(instance)
+        for (action, resource), instances in written.items():
+            self._guard.require(action, resource, instances)
+
+    def start_over(self) -> None:
+        """Forget what was written: a savepoint took it back."""
+        self._written.clear()
+
+    def before(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
+        """Hold rows that are about to be changed or deleted against the policies."""
+        self._guard.require(action, resource, instances)
+        if action == "update":
+            self._written += [(action, resource, instance) for instance in instances]
 
     def create(self, row: RowPlan) -> Any:
         """A new object, not yet in the session; None where its class refuses it."""
         mapper = self._database.mapper(row.resource)
-        values = dict(row.values)
+        values = {**row.values, **self._plan.access.values(row.resource, "create")}
         try:
             context = DefaultContext(self._session.connection(), dict(values))
             instance = _construct(mapper, values, context)
@@ -79,16 +112,19 @@ class Objects:
         self._set(instance, values, row)
         for name, related in row.related.items():
             self._relate(instance, name, related, row)
+        self._written.append(("create", row.resource, instance))
         return instance
 
     def update(self, instance: Any, row: RowPlan) -> None:
         """Give an object the row's values and relations."""
-        self._set(instance, row.values, row)
+        filled = self._plan.access.values(row.resource, "update")
+        self._set(instance, {**row.values, **filled}, row)
         for name, related in row.related.items():
             self._relate(instance, name, related, row)
 
     def replace(self, instance: Any, row: RowPlan) -> None:
         """Give an object the row's values, and the defaults or null for what it leaves out."""
+        writable = self._plan.access.writable(row.resource, "update")
         given = {c for r in row.related.values() if r.filled for c in r.filled.own}
         fields = {f.name: f.column.key for f in row.resource.fields.values()}
         parameters = {fields[name]: value for name, value in row.values.items()}
@@ -96,7 +132,7 @@ class Objects:
         for field in row.resource.fields.values():
             left_out = field.name not in row.values and field.column not in given
             kept = field in row.resource.key or is_mappers_own(row.resource, field)
-            if field.writable and left_out and not kept:
+            if field in writable and left_out and not kept:
                 value = None
                 if has_default(row.resource, field):
                     value = default_value(field.column, context)
@@ -115,14 +151,16 @@ class Objects:
     def _relate(self, instance: Any, name: str, related: RelatedPlan, row: RowPlan) -> None:
         attribute = related.relation.attribute
         assert attribute is not None
-        existing = self._children(instance, attribute, related)
-        members = []
+        target = self._plan.schema.resources[related.relation.target]
+        existing, unseen = self._children(instance, attribute, related, target)
+        members = unseen
         for child in related.rows:
             member = self._member(child, existing)
             if member is not None:
                 members.append(member)
-        value: Any = members if related.relation.many else (members[0] if members else None)
         self._require_keepable(instance, related, existing, members)
+        self._check_children(instance, related, target, existing, members)
+        value: Any = members[0] if members else None
         if related.relation.many:
             value = _as_collection(instance, attribute, members)
         try:
@@ -130,20 +168,47 @@ class Objects:
         except (ValueError, AssertionError) as error:
             self._faults.add(f"{row.pointer}/{name}", str(error) or "is refused")
 
-    def _children(self, instance: Any, attribute: str, related: RelatedPlan) -> dict[Key, Any]:
-        """The rows that now point at a row that is there, or that it is linked with, by key."""
+    def _children(
+        self, instance: Any, attribute: str, related: RelatedPlan, target: Resource
+    ) -> tuple[dict[Key, Any], list[Any]]:
+        """The rows that now point at a row that is there, or that it is linked with, by key.
+
+        Those that the actor may not read come apart, and stay: the body's list is of what they see.
+        """
         theirs = related.relation.many or (related.filled is not None and related.filled.theirs)
         if not theirs or not sa.inspect(instance).has_identity:
-            return {}
+            return {}, []
         current = getattr(instance, attribute)
         if related.relation.many:
             children = list(collection_adapter(current))
         else:
             children = [] if current is None else [current]
-        if not children or not related.rows:
-            return dict(enumerate_keys(children))
-        target = related.rows[0].resource
-        return {compared(key_of(target, child)): child for child in children}
+        keys = {key_of(target, child): child for child in children}
+        readable = self._guard.within("read", target, keys)
+        unseen = [child for key, child in keys.items() if compared(key) not in readable]
+        if unseen and not related.relation.many:
+            raise self._plan.access.refusal(f"{target.name!r}: the row there may not be replaced")
+        seen = {compared(key): child for key, child in keys.items() if compared(key) in readable}
+        return seen, unseen
+
+    def _check_children(
+        self,
+        instance: Any,
+        related: RelatedPlan,
+        target: Resource,
+        existing: dict[Key, Any],
+        members: list[Any],
+    ) -> None:
+        """Rows whose foreign key is set or taken away are updated; orphans may be deleted."""
+        if related.filled is None or not related.filled.theirs:
+            return
+        prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
+        there = {id(child) for child in existing.values()}
+        stay = {id(member) for member in members}
+        taken = [m for m in members if id(m) not in there and sa.inspect(m).has_identity]
+        left = [child for child in existing.values() if id(child) not in stay]
+        self.before("update", target, taken)
+        self.before("delete" if prop.cascade.delete_orphan else "update", target, left)
 
     def _member(self, child: RowPlan, existing: dict[Key, Any]) -> Any:
         if child.link:
@@ -154,6 +219,7 @@ class Objects:
         if found is None:
             self._faults.add(child.pointer, "is not among the rows that are there", "missing")
             return None
+        self.before("update", child.resource, [found])
         self.update(found, child)
         return found
 
@@ -169,22 +235,6 @@ class Objects:
             self._faults.add(
                 related.pointer, "leaves out rows that can't be without this one", "orphans"
             )
-
-
-def key_of(resource: Resource, instance: Any) -> Key:
-    """An object's key, by attribute values."""
-    return tuple(getattr(instance, field.name) for field in resource.key)
-
-
-def compared(key: Key | None) -> Key:
-    """A key as dictionaries compare it."""
-    return tuple(comparable_value(value) for value in key or ())
-
-
-def enumerate_keys(children: Sequence[Any]) -> Iterator[tuple[Key, Any]]:
-    """Children under keys of no meaning."""
-    for index, child in enumerate(children):
-        yield (index,), child
 
 
 class DefaultContext:
@@ -222,13 +272,6 @@ def default_value(column: sa.ColumnElement[Any], context: DefaultContext) -> Any
         quoted = server.replace("'", "''")
         return sa.literal_column(f"'{quoted}'")
     return server
-
-
-def _walk(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
-    for row in rows:
-        yield row
-        for related in row.related.values():
-            yield from _walk(related.rows)
 
 
 def _construct(mapper: Mapper[Any], values: dict[str, Any], context: DefaultContext) -> Any:

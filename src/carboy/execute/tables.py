@@ -1,22 +1,23 @@
-"""Tables of Carboy's own, made where they are missing."""
+"""Carboy's own tables: made when they are first needed, by whichever process needs them first."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .database import Database
+from ..sql import dialect_for
 
 
-def make_table(database: Database, table: sa.Table) -> None:
-    """Create a table and its indexes unless it is there; several processes may do so at once."""
-    with database.engine.begin() as connection:
+def create_table(engine: Engine, table: sa.Table) -> None:
+    """Make a table and its indexes unless it is there; several processes may do so at once."""
+    with engine.begin() as connection:
         # Looked for first, since CREATE TABLE needs a right even where it has nothing to do.
         if sa.inspect(connection).has_table(table.name):
             return
-        lock = database.dialect.lock(lock_number(table.name), wait=True)
+        lock = dialect_for(engine.dialect.name).lock(lock_number(table.name), wait=True)
         if lock is not None:
             # Two CREATE TABLE IF NOT EXISTS at once may both see none.
             connection.execute(sa.select(lock))

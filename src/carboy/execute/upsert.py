@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from ..plan import Faults, RowPlan, WritePlan
 from ..schema import comparable_value
 from ..sql import rows_with
-from .conflicts import violates_only
+from .conflicts import duplicate, violates_only
 from .database import Database
-from .objects import Key, Objects
+from .guard import Guard, Key, compared, key_of
+from .objects import Objects
 
 _ROUNDS = 5
 _CHUNK = 500
@@ -41,12 +42,14 @@ class Upsert:
         session: Session,
         plan: WritePlan,
         objects: Objects,
+        guard: Guard,
         faults: Faults,
     ) -> None:
         self._database = database
         self._session = session
         self._plan = plan
         self._objects = objects
+        self._guard = guard
         self._faults = faults
         self._names = [field.name for field in plan.conflict]
 
@@ -62,7 +65,11 @@ class Upsert:
         raise AssertionError("the last round returns or raises")
 
     def _round(self) -> Upserted:
+        self._objects.start_over()
         existing = self._existing()
+        self._require_seen(existing)
+        if not self._plan.keep_existing:
+            self._objects.before("update", self._plan.resource, list(existing.values()))
         instances: list[Any] = []
         new: list[Any] = []
         for row in self._plan.rows:
@@ -80,6 +87,16 @@ class Upsert:
             self._objects.flush()
         affected = len(new) if self._plan.keep_existing else len(instances)
         return Upserted(instances, len(new), affected)
+
+    def _require_seen(self, existing: dict[Key | None, Any]) -> None:
+        """A row that the actor may not read is in the way, as in any other write."""
+        resource = self._plan.resource
+        keys = {match: key_of(resource, found) for match, found in existing.items()}
+        readable = self._guard.within("read", resource, keys.values())
+        for row in self._plan.rows:
+            key = keys.get(self._match(row))
+            if key is not None and compared(key) not in readable:
+                raise duplicate(resource, row, [self._plan.conflict])
 
     def _match(self, row: RowPlan) -> Key | None:
         values = tuple(comparable_value(row.values.get(name)) for name in self._names)

@@ -23,9 +23,10 @@ from ..sql import keyed_objects, locked_rows
 from .conflicts import deferred_error, still_referenced, together, write_error
 from .database import Database, to_bytes
 from .errors import api_error
+from .guard import Guard, Key, compared, key_of
 from .history import prepare_recording, record
 from .idempotency import find_result, keep_result, make_ready
-from .objects import Key, Objects, Refused, compared, key_of
+from .objects import Objects, Refused
 from .transaction import retried_once, transaction
 from .upsert import Upsert
 
@@ -39,7 +40,7 @@ def execute_write(database: Database, plan: WritePlan) -> WriteResult:
             prepare_recording(database, plan.recording)
         if plan.once is None:
             return retried_once(lambda: _attempt(database, plan))
-        with database.keys.held(plan.once.key):
+        with database.keys.held((plan.once.scope, plan.once.key)):
             make_ready(database, plan.once)
             return retried_once(lambda: _attempt(database, plan))
     except Refused as error:
@@ -113,12 +114,14 @@ class Writer:
         self._session = session
         self._plan = plan
         self._faults = Faults(plan.many and plan.action in ("create", "upsert"))
-        self._objects = Objects(database, session, self._faults)
+        self._guard = Guard(session, plan.access)
+        self._objects = Objects(database, session, plan, self._guard, self._faults)
 
     def write(self) -> WriteResult:
         """Do it, up to the COMMIT."""
         self._objects.load_links(self._plan.rows)
         self._faults.raise_any()
+        self._guard.require_references(self._plan)
         match self._plan.action:
             case "create":
                 return self._create()
@@ -137,7 +140,9 @@ class Writer:
         return self._result(instances, created=len(instances))
 
     def _upsert(self) -> WriteResult:
-        upsert = Upsert(self._database, self._session, self._plan, self._objects, self._faults)
+        upsert = Upsert(
+            self._database, self._session, self._plan, self._objects, self._guard, self._faults
+        )
         done = upsert.run()
         return self._result(done.instances, created=done.created, affected=done.affected)
 
@@ -146,6 +151,7 @@ class Writer:
         row = self._plan.rows[0]
         if not instances and self._plan.key is not None:
             return self._put_missing(row)
+        self._objects.before("update", self._plan.resource, instances)
         for instance in instances:
             if self._plan.action == "replace":
                 self._objects.replace(instance, row)
@@ -173,6 +179,7 @@ class Writer:
         instances = self._matching()
         if not instances and self._plan.key is not None:
             raise _missing(self._plan)
+        self._objects.before("delete", self._plan.resource, instances)
         result = self._result(instances)
         for instance in instances:
             self._session.delete(instance)
@@ -186,12 +193,8 @@ class Writer:
     def _matching(self) -> list[Any]:
         """The rows that the URL means, locked, after If-Match and the limits on their number."""
         plan = self._plan
-        query = locked_rows(
-            plan.resource,
-            self._database.mapper(plan.resource),
-            plan.where,
-            self._database.dialect,
-        )
+        mapper = self._database.mapper(plan.resource)
+        query = locked_rows(plan, mapper, self._database.dialect)
         parameters = {f"v{index}": value for index, value in enumerate(plan.values)}
         if plan.key is not None:
             parameters |= {f"v{index}": value for index, value in enumerate(plan.key)}
@@ -227,18 +230,24 @@ class Writer:
         if plan.returning is None:
             return result
         if single is not None:
-            body, version = self._object(plan.returning, single)
+            found = self._object(plan.returning, single)
+            if found is None:
+                # What the actor wrote, but may not read.
+                return result
+            body, version = found
             return WriteResult(result.affected, created, body, result.key, version)
         body = self._array(plan.returning, keys)
         return WriteResult(result.affected, created, body, result.key)
 
-    def _object(self, returning: Returning, key: Key) -> tuple[bytes, str | None]:
+    def _object(self, returning: Returning, key: Key) -> tuple[bytes, str | None] | None:
         statement = self._database.read_statement(returning.plan)
         values = (*key, *returning.values[len(key) :])
         row = self._database.fetch_within(self._session.connection(), statement, values)
-        if row is None:
+        if row is not None:
+            return to_bytes(row[0]), row[1]
+        if self._plan.access.rows(self._plan.resource, "read") is True:
             raise BadRequest("the row is no longer what this resource shows")
-        return to_bytes(row[0]), row[1]
+        return None
 
     def _array(self, returning: Returning, keys: Sequence[Key]) -> bytes:
         """The rows in the order of ``keys``: the request's, or the key's own."""

@@ -3,11 +3,12 @@
 from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .history import HistoryPlan, PlannedHistory, history_key, plan_history
+from .kept import KeptPlans
 from .nodes import ReadPlan
-from .read import Count, PlannedRead, Window, at_key, plan_item, plan_list
+from .read import Count, PlannedRead, Window, at_access, at_key, plan_item, plan_list
 from .recording import Recording, linking_relations, recorded_fields, recorded_key
 from .result import ReadResult
-from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own
+from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own, walk_rows
 from .unique import unique_sets
 from .view import PlannedView, plan_view
 from .write import Once, Returning, WritePlan, plan_write
@@ -20,6 +21,7 @@ __all__ = [
     "Cursor",
     "Faults",
     "HistoryPlan",
+    "KeptPlans",
     "Once",
     "PlannedHistory",
     "PlannedRead",
@@ -33,6 +35,7 @@ __all__ = [
     "Window",
     "WritePlan",
     "WriteResult",
+    "at_access",
     "at_key",
     "decode_cursor",
     "encode_cursor",
@@ -48,4 +51,5 @@ __all__ = [
     "recorded_fields",
     "recorded_key",
     "unique_sets",
+    "walk_rows",
 ]

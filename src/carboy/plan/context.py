@@ -6,36 +6,88 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from ..access import UNLIMITED, Access, Condition
 from ..errors import InvalidQuery, LimitExceeded, Problem
 from ..request.ast import FieldRef
-from ..schema import Field, Kind, Relation, Resource, Schema, Validate, from_text
+from ..schema import (
+    Field,
+    Kind,
+    Relation,
+    Resource,
+    Schema,
+    Validate,
+    field_type,
+    from_text,
+)
 from ..settings import Settings
-from .nodes import FieldValue, RelatedValue, Slot
+from .nodes import Allowed, FieldValue, RelatedValue, Slot
 
 _TEXTUAL = (Kind.TEXT, Kind.OTHER)
 
 
 class Context:
-    """One request's planning.
+    """One request's planning, for the actor whose ``access`` it is.
 
-    ``trusted`` requests come from the application's own code, which may add a ``validate`` to the
-    resource's own.
+    ``trusted`` requests come from the application's own code: it may name what isn't exposed, and
+    may add a ``validate`` to the resource's own. Rows are limited by the access all the same.
     """
 
     def __init__(
         self,
         schema: Schema,
         settings: Settings,
+        access: Access = UNLIMITED,
         *,
         trusted: bool = False,
         validate: Validate | None = None,
     ) -> None:
         self.schema = schema
         self.settings = settings
+        self.access = access
         self.trusted = trusted
         self.validate = validate
         self.values: list[Any] = []
         self._counts: dict[str, int] = {}
+        self._allowed: dict[str, Allowed] = {}
+        self._asked: dict[Resource, None] = {}
+
+    @property
+    def asked(self) -> tuple[Resource, ...]:
+        """The resources whose policy the plan depends on."""
+        return tuple(self._asked)
+
+    def _access_to(self, resource: Resource) -> Access:
+        self._asked[resource] = None
+        return self.access
+
+    @property
+    def allowed(self) -> tuple[Allowed, ...]:
+        """Every resource that the plan touches, with the rows of it that may be read."""
+        return tuple(self._allowed.values())
+
+    def allow(self, resource: Resource) -> None:
+        """Take a resource into the plan: its rows, as far as they may be read."""
+        if resource.name in self._allowed:
+            return
+        self._access_to(resource).require(resource, "read")
+        decision = self.access.rows(resource, "read")
+        if isinstance(decision, Condition):
+            kinds = decision.form.types.values()
+            slots = tuple(
+                self.slot(value, field_type(type_).kind)
+                for value, type_ in zip(decision.values, kinds, strict=True)
+            )
+            self._allowed[resource.name] = Allowed(resource, decision.form, slots)
+        else:
+            self._allowed[resource.name] = Allowed(resource)
+
+    def readable(self, resource: Resource) -> tuple[Field, ...]:
+        """The fields that ``*`` stands for."""
+        return self._access_to(resource).readable(resource)
+
+    def versioned(self, resource: Resource) -> tuple[Field, ...]:
+        """The fields whose change is a new version of a row."""
+        return tuple(resource.fields.values()) if self.trusted else self.readable(resource)
 
     def slot(self, value: object, kind: Kind, field: Field | None = None) -> Slot:
         """Take a value out of the plan."""
@@ -62,10 +114,14 @@ class Context:
     def field(self, resource: Resource, name: str, parameter: str) -> Field:
         """The field, if it is there and may be read; the same answer for both faults."""
         field = resource.fields.get(name)
-        if field is None or not (field.readable or self.trusted):
-            known = [f.name for f in resource.readable]
+        if field is None or not (self.trusted or field in self.readable(resource)):
+            known = [f.name for f in self.readable(resource)]
             raise self.unknown("field", name, resource, known, parameter)
         return field
+
+    def may_search(self, resource: Resource, field: Field) -> bool:
+        """Whether ``q=`` looks into a search field."""
+        return self.trusted or field in self.readable(resource)
 
     def value(self, resource: Resource, ref: FieldRef, parameter: str) -> FieldValue:
         """A field or a place inside a JSON field."""
@@ -104,7 +160,7 @@ class Context:
             relation
             for relations in resource.relations.values()
             for relation in relations
-            if self.trusted or self.schema.resources[relation.target].exposed
+            if self.reaches(resource, relation)
         ]
         named = [r for r in reachable if r.name == name]
         if not named:
@@ -115,7 +171,25 @@ class Context:
             hints = ", ".join(f"{name}!{h}" for h in _telling_hints(named))
             fault = "could mean several relations" if meant else f"has no {hint!r}"
             raise InvalidQuery.at(parameter, f"{parameter}: {name!r} {fault}; write one of {hints}")
-        return meant[0], self.schema.resources[meant[0].target]
+        target = self.schema.resources[meant[0].target]
+        self.allow(target)
+        if meant[0].through is not None:
+            self.allow(self.schema.resources[meant[0].through])
+        return meant[0], target
+
+    def reaches(self, resource: Resource, relation: Relation) -> bool:
+        """Whether the request may know where a relation leads, and which columns tie the rows."""
+        names = [name for name in (relation.target, relation.through) if name is not None]
+        others = [self.schema.resources[name] for name in names]
+        if any(self._access_to(other).rows(other, "read") is False for other in others):
+            return False
+        if self.trusted:
+            return True
+        if not others[0].exposed:
+            return False
+        ends = (resource, *others)
+        hidden = any(self._access_to(r).hides(r, relation.columns) for r in ends)
+        return not hidden
 
     def unknown(
         self, what: str, name: str, resource: Resource, known: Iterable[str], parameter: str

@@ -235,11 +235,12 @@ def _item(value: FieldValue, text: str, parameter: str) -> Any:
 
 def plan_search(context: Context, resource: Resource, text: str) -> Search | None:
     """``q=``: words separated by spaces; none of them means no search."""
-    if not resource.search:
+    fields = tuple(f for f in resource.search if context.may_search(resource, f))
+    if not fields:
         raise InvalidQuery.at("q", f"q: {resource.name!r} declares no search fields")
     words = text.split()
     context.spend("FILTERS", context.settings.max_filters, "q", len(words))
     if not words:
         return None
     slots = tuple(context.slot(word, Kind.TEXT) for word in words)
-    return Search(resource, slots, context.settings.search_config)
+    return Search(resource, fields, slots, context.settings.search_config)

@@ -12,7 +12,7 @@ from ..request import Query, split_key
 from ..schema import Kind, Resource
 from .context import Context
 from .cursor import decode_cursor
-from .nodes import Compare, Every, FieldValue, Predicate, Slot
+from .nodes import Allowed, Compare, Every, FieldValue, Predicate, Slot
 from .read import Window, list_window
 from .recording import linking_relations, recorded_key
 from .write import item_key
@@ -23,13 +23,15 @@ _LAST = "/history"
 class HistoryPlan(Struct, frozen=True):
     """A read of one row's history, newest first.
 
-    ``where`` finds the row itself, if it may be read; ``all_rows`` says that every row may be, and
-    so the history of those that are gone. Of the changes only ``names`` are shown. The slots are
-    values as in a ``ReadPlan``; ``key`` is the row's key as text.
+    ``where`` finds the row itself, and ``allowed`` says whether it may be read, as in a
+    ``ReadPlan``. ``all_rows`` says that every row may be, and so the history of those that are
+    gone. Of the changes only ``names`` are shown. The slots are values as in a ``ReadPlan``;
+    ``key`` is the row's key as text.
     """
 
     resource: Resource
     where: Predicate
+    allowed: tuple[Allowed, ...]
     all_rows: bool
     names: tuple[str, ...]
     key: Slot
@@ -61,6 +63,7 @@ def plan_history(
     context: Context, resource: Resource, key: str, query: Query, *, cursor_key: bytes
 ) -> PlannedHistory:
     """The plan of a GET of one row's history; raises NotFound for a key that no row can have."""
+    context.allow(resource)
     _refuse_parameters(query)
     values = item_key(resource, split_key(key))
     parts: list[Predicate] = [
@@ -74,11 +77,11 @@ def plan_history(
     if query.after is not None:
         (last,) = decode_cursor(query.after, cursor_key, scope).values
         after = context.slot(last, Kind.INTEGER)
-    rule = _row_rule(context, resource)
     plan = HistoryPlan(
         resource=resource,
-        where=Every((*parts, rule) if rule is not None else tuple(parts)),
-        all_rows=rule is None,
+        where=Every(tuple(parts)),
+        allowed=context.allowed,
+        all_rows=_reads_all(context, resource),
         names=tuple(_readable_names(context, resource)),
         key=context.slot(text, Kind.TEXT),
         limit=window.limit,
@@ -88,17 +91,18 @@ def plan_history(
     return PlannedHistory(plan, tuple(context.values), window, scope)
 
 
-def _row_rule(context: Context, resource: Resource) -> Predicate | None:
-    """The rows that may be read; None for all."""
-    return None
+def _reads_all(context: Context, resource: Resource) -> bool:
+    """Whether every row may be read, and so the history of those that are gone."""
+    return context.access.rows(resource, "read") is True
 
 
 def _readable_names(context: Context, resource: Resource) -> Iterator[str]:
-    """The fields that may be read, and the relations whose rows all may be."""
-    yield from (field.name for field in resource.readable)
+    """The fields that may be read, and the relations whose rows and links all may be."""
+    yield from (field.name for field in context.readable(resource))
     for relation in linking_relations(resource):
-        target = context.schema.resources[relation.target]
-        if target.exposed and _row_rule(context, target) is None:
+        names = (name for name in (relation.target, relation.through) if name is not None)
+        ends = [context.schema.resources[name] for name in names]
+        if context.reaches(resource, relation) and all(_reads_all(context, r) for r in ends):
             yield relation.name
 
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 from sqlalchemy import Column
 from sqlalchemy.orm import RelationshipDirection
 
-from ..schema import Relation, Resource, Schema
+from ..schema import Relation, Resource
+from .context import Context
 
 
 class FilledBy(Struct, frozen=True, eq=False):
@@ -21,10 +22,12 @@ class FilledBy(Struct, frozen=True, eq=False):
     theirs: tuple[Column[Any], ...] = ()
 
 
-def nested_relation(schema: Schema, resource: Resource, name: str) -> Relation | str | None:
+def nested_relation(context: Context, resource: Resource, name: str) -> Relation | str | None:
     """The relation that a body may write through, why it may not, or None without one."""
+    schema = context.schema
     candidates = resource.relations.get(name, ())
-    reachable = [r for r in candidates if schema.resources[r.target].exposed]
+    exposed = [r for r in candidates if schema.resources[r.target].exposed]
+    reachable = [r for r in exposed if context.reaches(resource, r)]
     if not reachable:
         return None
     mapped = next((r for r in reachable if r.attribute is not None), None)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from ..access import Form
 from ..schema import Field, FieldType, Kind, Relation, Resource
 
 
@@ -136,9 +137,10 @@ class FullText(Struct, frozen=True):
 
 
 class Search(Struct, frozen=True):
-    """``q=``: every word is somewhere in the fields that the resource declares."""
+    """``q=``: every word is somewhere in these fields, which the resource declares."""
 
     resource: Resource
+    fields: tuple[Field, ...]
     words: tuple[Slot, ...]
     config: str
 
@@ -220,6 +222,17 @@ class Node(Struct, frozen=True):
     grouped: bool = False
 
 
+class Allowed(Struct, frozen=True):
+    """Which rows of a resource the actor may read: all, or those that fulfil ``form``.
+
+    ``slots`` are the places of the form's values.
+    """
+
+    resource: Resource
+    form: Form | None = None
+    slots: tuple[Slot, ...] = ()
+
+
 class ReadPlan(Struct, frozen=True):
     """A whole read.
 
@@ -227,10 +240,13 @@ class ReadPlan(Struct, frozen=True):
     rows, and fetch one more to know whether more follow; with ``cursor`` they
     answer the order's values in the last row shown. ``after`` limits the rows, but not the count
     of all that match, which ``counted`` asks for; an estimate counts exactly up to
-    ``estimate_above``.
+    ``estimate_above``. ``allowed`` has every resource that the plan touches; a statement can't be
+    made of one that is missing. ``versioned`` are the fields that make an item's version.
     """
 
     root: Node
+    allowed: tuple[Allowed, ...]
+    versioned: tuple[Field, ...] = ()
     shown: int | None = None
     after: Predicate | None = None
     cursor: bool = False

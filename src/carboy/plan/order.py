@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from ..errors import InvalidQuery
 from ..request.ast import OrderTerm
+from ..request.select import parse_order
 from ..schema import Kind, Resource, from_json, from_text
 from .context import Context
 from .nodes import (
@@ -32,6 +33,24 @@ def plan_order(
     context.spend("FILTERS", context.settings.max_filters, parameter, len(terms))
     sorts = [_sort(context, resource, term, parameter) for term in terms]
     return (*sorts, *tie_breakers(resource, sorts))
+
+
+def default_terms(context: Context, resource: Resource) -> tuple[OrderTerm, ...]:
+    """The resource's own order, without what the actor may not read."""
+    terms = parse_order(resource.order) if resource.order is not None else ()
+    return tuple(t for t in terms if _is_known(context, resource, t.relation, t.ref.name))
+
+
+def _is_known(context: Context, resource: Resource, path: tuple[str, ...], name: str) -> bool:
+    """Whether an order's term leads to a value that the actor may read."""
+    if not path:
+        field = resource.fields.get(name)
+        return field is None or context.trusted or field in context.readable(resource)
+    try:
+        _, target = context.relation(resource, path[0], None, "order")
+    except InvalidQuery:
+        return False
+    return _is_known(context, target, path[1:], name)
 
 
 def tie_breakers(resource: Resource, sorts: list[Sort]) -> list[Sort]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..access import Access, Condition
 from ..errors import InvalidQuery, LimitExceeded, NotFound, Problem
 from ..request.ast import (
     OrderTerm,
@@ -19,7 +20,6 @@ from ..request.ast import (
     SelectField,
     SelectItem,
 )
-from ..request.select import parse_order
 from ..schema import Kind, Relation, Resource, from_text
 from .context import Context
 from .cursor import decode_cursor
@@ -36,9 +36,10 @@ from .nodes import (
     Predicate,
     Rank,
     ReadPlan,
+    RelatedValue,
     Sort,
 )
-from .order import nulls_first, order_scope, plan_order, rows_after, tie_breakers
+from .order import default_terms, nulls_first, order_scope, plan_order, rows_after
 
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
 _SUMMABLE = (Kind.INTEGER, Kind.FLOAT, Kind.NUMERIC)
@@ -53,6 +54,13 @@ class Window(Struct, frozen=True):
     page: int | None = None
 
 
+class PolicyValues(Struct, frozen=True):
+    """The values of a resource's policy start at number ``first``."""
+
+    first: int
+    resource: Resource
+
+
 class PlannedRead(Struct, frozen=True):
     """A plan, the values of its slots, and what the answer says about pages.
 
@@ -65,6 +73,7 @@ class PlannedRead(Struct, frozen=True):
     window: Window | None = None
     scope: str | None = None
     by_offset: bool = False
+    policy_values: tuple[PolicyValues, ...] = ()
 
 
 class Parameters:
@@ -120,6 +129,7 @@ def plan_list(
 ) -> PlannedRead:
     """The plan of a collection's GET."""
     settings = context.settings
+    context.allow(resource)
     _refuse_on_conflict(query)
     window = list_window(context, resource, query)
     parameters = Parameters(query)
@@ -131,7 +141,8 @@ def plan_list(
     order = node.order
     if search is not None and ranked:
         order = (Sort(Rank(search), descending=True), *order)
-    by_offset = ranked or not resource.key
+    # A cursor says the order's values to whoever decodes it.
+    by_offset = ranked or not resource.key or not all(_shown(context, resource, s) for s in order)
     scope = None if node.grouped else order_scope(resource, order)
     after: Predicate | None = None
     if query.after is not None:
@@ -145,6 +156,9 @@ def plan_list(
     if window.page is not None or (count is not None and node.grouped):
         # The number of pages has to be right, and nobody estimates groups.
         count = "exact"
+    if count is not None and any(allowed.form is not None for allowed in context.allowed):
+        # The planner's statistics are about rows, too, that the actor may not read.
+        count = "exact"
     plan = ReadPlan(
         root=replace(
             node,
@@ -153,13 +167,15 @@ def plan_list(
             limit=window.limit + 1,
             offset=context.slot(window.offset, Kind.INTEGER) if window.offset else None,
         ),
+        allowed=context.allowed,
         shown=window.limit,
         after=after,
         cursor=scope is not None and not by_offset,
         counted=count,
         estimate_above=settings.estimate_above if count == "estimated" else 0,
     )
-    return PlannedRead(plan, tuple(context.values), window, scope, by_offset)
+    values = tuple(context.values)
+    return PlannedRead(plan, values, window, scope, by_offset, policy_values(context))
 
 
 def plan_item(context: Context, resource: Resource, query: Query) -> PlannedRead:
@@ -170,6 +186,7 @@ def plan_item(context: Context, resource: Resource, query: Query) -> PlannedRead
         Compare("eq", FieldValue(field), context.slot(None, field.type.kind, field))
         for field in resource.key
     )
+    context.allow(resource)
     for name, given in (
         ("limit", dict(query.limits).get(())),
         ("offset", dict(query.offsets).get(())),
@@ -187,8 +204,39 @@ def plan_item(context: Context, resource: Resource, query: Query) -> PlannedRead
     parameters.require_none_left()
     if node.grouped:
         raise InvalidQuery.at("select", "select: an item takes no aggregates; ask the collection")
-    where = _all([*parts, node.where])
-    return PlannedRead(ReadPlan(replace(node, where=where, order=())), tuple(context.values))
+    plan = ReadPlan(
+        root=replace(node, where=_all([*parts, node.where]), order=()),
+        allowed=context.allowed,
+        versioned=context.versioned(resource),
+    )
+    return PlannedRead(plan, tuple(context.values), policy_values=policy_values(context))
+
+
+def policy_values(context: Context) -> tuple[PolicyValues, ...]:
+    """Where the values of the policies' conditions are among the plan's."""
+    return tuple(PolicyValues(a.slots[0].index, a.resource) for a in context.allowed if a.slots)
+
+
+def at_access(planned: PlannedRead, access: Access) -> PlannedRead:
+    """The plan of an actor for another whose conditions have the same form."""
+    if not planned.policy_values:
+        return planned
+    values = list(planned.values)
+    for place in planned.policy_values:
+        condition = access.rows(place.resource, "read")
+        assert isinstance(condition, Condition)
+        values[place.first : place.first + len(condition.values)] = condition.values
+    return replace(planned, values=tuple(values))
+
+
+def _shown(context: Context, resource: Resource, sort: Sort) -> bool:
+    """Whether what a cursor would hold may be read."""
+    value = sort.value
+    while isinstance(value, RelatedValue):
+        resource, value = value.resource, value.value
+    if context.trusted or not isinstance(value, FieldValue):
+        return True
+    return value.field in context.readable(resource)
 
 
 def _refuse_on_conflict(query: Query) -> None:
@@ -278,9 +326,7 @@ def plan_node(
 
 def default_order(context: Context, resource: Resource) -> tuple[Sort, ...]:
     """The resource's own order, else its key."""
-    if resource.order is None:
-        return tuple(tie_breakers(resource, []))
-    return plan_order(context, resource, parse_order(resource.order), "order")
+    return plan_order(context, resource, default_terms(context, resource), "order")
 
 
 def _outputs(
@@ -305,7 +351,7 @@ def _outputs(
             if item.inner:
                 inner.append(exists)
         elif isinstance(item, SelectAll):
-            outputs += [Output(f.name, FieldValue(f)) for f in resource.readable]
+            outputs += [Output(f.name, FieldValue(f)) for f in context.readable(resource)]
         else:
             outputs.append(_output(context, resource, item))
     context.spend("FIELDS", context.settings.max_fields, "select", len(outputs))

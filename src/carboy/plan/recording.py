@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..access import ANONYMOUS, Actor
+from ..access import Actor
 from ..request import join_key
 from ..schema import Field, Relation, Resource, Schema, key_text
 
@@ -21,7 +21,7 @@ class Recording(Struct, frozen=True, eq=False):
     schema: Schema
 
 
-def plan_recording(schema: Schema, actor: Actor = ANONYMOUS) -> Recording | None:
+def plan_recording(schema: Schema, actor: Actor) -> Recording | None:
     """What to record of a write: a class's rows may change by writes to others. None for none."""
     kept = tuple(r for r in schema.resources.values() if r.history)
     return Recording(actor, kept, schema) if kept else None

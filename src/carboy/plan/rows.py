@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -44,6 +44,14 @@ class RelatedPlan(Struct, frozen=True, eq=False):
     rows: tuple[RowPlan, ...]
     pointer: str = ""
     filled: FilledBy | None = field(default=None)
+
+
+def walk_rows(rows: Iterable[RowPlan]) -> Iterator[RowPlan]:
+    """Rows and those nested in them."""
+    for row in rows:
+        yield row
+        for related in row.related.values():
+            yield from walk_rows(related.rows)
 
 
 class Faults:
@@ -102,6 +110,7 @@ class RowReader:
     ) -> None:
         self.faults = Faults(is_array)
         self._context = context
+        self._access = context.access
         self._missing = missing
         self._rows = 0
 
@@ -126,7 +135,7 @@ class RowReader:
             if (
                 name in values
                 and values[name] != value
-                and (mode == "replace" or not field_.writable)
+                and (mode == "replace" or field_ not in self._writable(resource, mode))
             ):
                 self.faults.add(f"{pointer}/{name}", "isn't the key in the URL", "key-mismatch")
             elif name in values and values[name] == value:
@@ -145,6 +154,7 @@ class RowReader:
         depth: int = 0,
     ) -> RowPlan:
         self._spend_row()
+        writable = self._writable(resource, mode)
         values: dict[str, Any] = {}
         related: dict[str, RelatedPlan] = {}
         by_parent = set(filled)
@@ -152,13 +162,13 @@ class RowReader:
         for name, value in data.items():
             place = f"{pointer}/{_token(name)}"
             known = resource.fields.get(name)
-            if known is not None and (known.writable or known in matching):
+            if known is not None and (known in writable or known in matching):
                 if known.column in by_parent:
                     self.faults.add(place, _BY_PARENT)
                 else:
                     self._value(known, value, place, values)
                 continue
-            relation = nested_relation(self._context.schema, resource, name)
+            relation = nested_relation(self._context, resource, name)
             if isinstance(relation, Relation):
                 found = self._related(resource, relation, value, place, mode, depth + 1)
                 related[name] = found
@@ -167,12 +177,21 @@ class RowReader:
                     self.faults.add(place, _BY_PARENT)
                 filled_here |= own
             else:
-                self._refuse(resource, name, place, relation)
+                self._refuse(resource, name, place, relation, writable)
         self._conflicting(resource, data, related, pointer)
         if mode != "update":
             self._complete(resource, data, values, filled_here, pointer, mode, matching)
         self._validate(resource.validate, values, pointer)
         return RowPlan(resource, pointer, self.faults.row(pointer), values, related)
+
+    def _writable(self, resource: Resource, mode: Mode) -> frozenset[Field]:
+        """The fields that a row may have; an upsert's may be new as well as there."""
+        if mode in ("create", "upsert"):
+            created = self._access.writable(resource, "create")
+            return (
+                created if mode == "create" else created & self._access.writable(resource, "update")
+            )
+        return self._access.writable(resource, "update")
 
     def _spend_row(self) -> None:
         self._rows += 1
@@ -191,15 +210,22 @@ class RowReader:
         except ValueError as fault:
             self.faults.add(place, str(fault))
 
-    def _refuse(self, resource: Resource, name: str, place: str, reason: str | None) -> None:
+    def _refuse(
+        self,
+        resource: Resource,
+        name: str,
+        place: str,
+        reason: str | None,
+        writable: frozenset[Field],
+    ) -> None:
         known = resource.fields.get(name)
         if reason is not None:
             self.faults.add(place, reason, "read-only")
-        elif known is not None and known.readable:
+        elif known is not None and known in self._access.readable(resource):
             self.faults.add(place, "can't be written", "read-only")
         else:
-            writable = [f.name for f in resource.fields.values() if f.writable]
-            near = difflib.get_close_matches(name, writable, n=3)
+            names = [f.name for f in resource.fields.values() if f in writable]
+            near = difflib.get_close_matches(name, names, n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             self.faults.add(place, f"is no field of {resource.name!r}{hint}", "unknown-field")
 
@@ -229,8 +255,9 @@ class RowReader:
         matching: tuple[Field, ...],
     ) -> None:
         """Ask for what a whole row needs, and give it the nulls that it leaves out."""
+        writable = self._writable(resource, mode)
         for field_ in resource.fields.values():
-            if field_.name in data or field_.column in filled or not field_.writable:
+            if field_.name in data or field_.column in filled or field_ not in writable:
                 continue
             if mode == "replace" and field_ in resource.key:
                 continue  # the URL has it
@@ -264,6 +291,7 @@ class RowReader:
         if depth > limit:
             raise LimitExceeded(f"{place} is nested deeper than {limit} (CARBOY_MAX_DEPTH)")
         filled = filled_columns(resource, relation)
+        self._require_assignable(resource, relation, filled, place, mode)
         target = self._context.schema.resources[relation.target]
         if not relation.many:
             if value is None:
@@ -309,17 +337,28 @@ class RowReader:
         if filled.theirs and mode in ("update", "replace"):
             child = self._row(target, rest, place, "update", filled=filled.theirs, depth=depth)
             return RowPlan(target, place, row, child.values, child.related, whole, partial=True)
-        if all(f.writable for f in target.key):
+        if all(f in self._access.writable(target, "create") for f in target.key):
             return self._row(target, value, place, "create", filled=filled.theirs, depth=depth)
         fix = f"send only {','.join(sorted(names))} to link a row, or leave it out to create one"
         self.faults.add(place, fix)
         return None
 
+    def _require_assignable(
+        self, resource: Resource, relation: Relation, filled: FilledBy, place: str, mode: Mode
+    ) -> None:
+        """A relation sets foreign keys, which must be writable then, too."""
+        writable = self._writable(resource, mode)
+        own = [f for f in resource.fields.values() if f.column in filled.own]
+        if not all(f in writable for f in own) or not self._access.writes_relation(
+            resource, relation.name
+        ):
+            self.faults.add(place, "can't be written", "read-only")
+
     def _relinkable(self, target: Resource, place: str, filled: FilledBy) -> None:
         """Taking a child over changes its foreign key, which must be writable then."""
         for column in filled.theirs:
             for field_ in (f for f in target.fields.values() if f.column is column):
-                if not field_.writable:
+                if field_ not in self._access.writable(target, "update"):
                     self.faults.add(place, f"{field_.name!r} can't be written", "read-only")
 
 

@@ -6,24 +6,29 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from ..access import Access
 from ..errors import InvalidQuery
 from ..schema import Field, Resource, comparable_value
 from .rows import Faults, RowPlan
 
 
-def conflict_fields(resource: Resource, names: Sequence[str]) -> tuple[Field, ...]:
+def conflict_fields(access: Access, resource: Resource, names: Sequence[str]) -> tuple[Field, ...]:
     """The fields of ``on_conflict``, which must be unique together; the key by default."""
     if not names:
         return resource.key
     fields = []
     for name in names:
         field = resource.fields.get(name)
-        if field is None or not (field.readable or field.writable):
+        if field is None or not access.visible(resource, field):
             raise InvalidQuery.at(
                 "on_conflict", f"on_conflict: {resource.name!r} has no field {name!r}"
             )
         fields.append(field)
-    sets = list(unique_sets(resource))
+    sets = [
+        names_
+        for names_ in unique_sets(resource)
+        if all(access.visible(resource, resource.fields[name]) for name in names_)
+    ]
     if set(names) not in sets:
         known = " or ".join(sorted(",".join(sorted(s)) for s in sets))
         raise InvalidQuery.at(

@@ -12,10 +12,10 @@ from sqlalchemy.types import NullType
 from ..errors import InvalidQuery
 from ..request.ast import Query
 from ..request.select import parse_select
-from ..schema import FieldType, Kind, Schema, SchemaError, field_type, flat_lists
+from ..schema import FieldType, Kind, SchemaError, field_type, flat_lists
 from ..settings import Settings
 from .context import Context
-from .nodes import Node, Slot
+from .nodes import Allowed, Node, Slot
 from .read import Parameters, Window, plan_node
 
 
@@ -32,6 +32,7 @@ class ViewPlan(Struct, frozen=True):
 
     node: Node | None
     columns: tuple[Labelled, ...] = ()
+    allowed: tuple[Allowed, ...] = ()
     one: bool = False
     limit: int | None = None
     offset: Slot | None = None
@@ -48,8 +49,7 @@ class PlannedView(Struct, frozen=True):
 
 
 def plan_view(
-    schema: Schema,
-    settings: Settings,
+    context: Context,
     select: sa.Select[Any],
     shape: str | None,
     *,
@@ -58,14 +58,14 @@ def plan_view(
     per_page: int | None,
 ) -> PlannedView:
     """Bind a shape to what the select answers: one mapped class, or labelled columns."""
-    context = Context(schema, settings, trusted=True)
     node, columns = _rows(context, select, shape)
-    window = _window(settings, page, per_page)
+    window = _window(context.settings, page, per_page)
     if window is not None and (one or select._limit_clause is not None):
         raise SchemaError("read(): page goes with a list whose select has no limit of its own")
     plan = ViewPlan(
         node=node,
         columns=columns,
+        allowed=context.allowed,
         one=one,
         limit=window.limit if window else None,
         offset=context.slot(window.offset, Kind.INTEGER) if window else None,
@@ -87,6 +87,7 @@ def _rows(
     resource = context.schema.of_mapper(mapper)
     if resource is None:
         raise SchemaError(f"read(): give {mapper.class_.__name__} to api.resource() first")
+    context.allow(resource)
     items = parse_select(shape) if shape is not None else None
     node = plan_node(context, resource, items, Parameters(Query()), ())
     if node.grouped:

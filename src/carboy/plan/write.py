@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..access import Access, Actor
+from ..access import Action as AccessAction
 from ..errors import (
     BadRequest,
     FilterRequired,
@@ -19,9 +21,9 @@ from ..errors import (
     PreconditionRequired,
 )
 from ..request import EntityTags, Request, parse_json, parse_rows, split_key
-from ..schema import Field, Resource, as_attribute, from_text
+from ..schema import Field, Resource, Schema, as_attribute, from_text
 from .context import Context
-from .nodes import Compare, Every, FieldValue, Predicate, ReadPlan
+from .nodes import Allowed, Compare, Every, FieldValue, Node, Predicate, ReadPlan, Slot
 from .read import Parameters, plan_node
 from .recording import Recording, plan_recording
 from .rows import RowPlan, RowReader
@@ -38,8 +40,12 @@ class Returning(Struct, frozen=True):
 
 
 class Once(Struct, frozen=True):
-    """An Idempotency-Key, a digest of the request it came with, and how long it is kept."""
+    """An Idempotency-Key, a digest of the request it came with, and how long it is kept.
 
+    ``scope`` is who asks, with which roles: nobody else is answered what they were.
+    """
+
+    scope: str
     key: str
     request: str
     hours: int
@@ -50,11 +56,16 @@ class WritePlan(Struct, frozen=True, eq=False):
 
     ``rows`` are the body's; an update or replace has one, for all rows that ``where`` matches.
     ``key`` is the item's, by attribute values, or None for a collection. ``many`` says that the
-    answer is an array. ``conflict`` are the fields that an upsert matches by.
+    answer is an array. ``conflict`` are the fields that an upsert matches by. ``access`` is the
+    actor's; ``allowed`` and ``versioned`` are as in a ``ReadPlan``.
     """
 
     action: Action
     resource: Resource
+    schema: Schema
+    access: Access
+    allowed: tuple[Allowed, ...] = ()
+    versioned: tuple[Field, ...] = ()
     rows: tuple[RowPlan, ...] = ()
     key: tuple[Any, ...] | None = None
     where: Predicate | None = None
@@ -73,31 +84,38 @@ class WritePlan(Struct, frozen=True, eq=False):
 
 
 def plan_write(context: Context, resource: Resource, request: Request) -> WritePlan:
-    """The plan of a POST, PATCH, PUT or DELETE; raises InvalidBody with every fault it finds."""
+    """The plan of a POST, PATCH, PUT or DELETE; raises InvalidBody with every fault it finds.
+
+    Where the actor may create rows and read none, the plan has no representation.
+    """
     if not resource.key:
         raise BadRequest(f"{resource.name!r} has no key, so its rows can't be written")
     _refuse_parameters(request)
+    action = _action(request)
+    _require(context.access, resource, action)
     key_slots = [context.slot(None, field.type.kind, field) for field in resource.key]
     parameters = Parameters(request.query)
-    node = plan_node(context, resource, request.query.select, parameters, ())
-    parameters.require_none_left()
-    if node.grouped:
-        raise InvalidQuery.at("select", "select: a write answers rows; it takes no aggregates")
-    if request.key is None and request.method != "POST" and node.where is None:
-        raise FilterRequired(
-            f"{request.method} on all of {resource.name!r} needs a filter, such as "
-            f"{resource.key[0].name}=gt.0"
-        )
-    keyed = [
-        Compare("eq", FieldValue(field), slot)
-        for field, slot in zip(resource.key, key_slots, strict=True)
-    ]
-    read = ReadPlan(replace(node, where=Every(tuple(keyed)), order=()))
+    read, where = None, None
+    if request.method != "POST" or context.access.rows(resource, "read") is not False:
+        context.allow(resource)
+        node = plan_node(context, resource, request.query.select, parameters, ())
+        parameters.require_none_left()
+        read = _read_plan(context, node, key_slots)
+        where = node.where if request.key is None else _both(read.root.where, node.where)
+        if request.key is None and request.method != "POST" and where is None:
+            raise FilterRequired(
+                f"{request.method} on all of {resource.name!r} needs a filter, such as "
+                f"{resource.key[0].name}=gt.0"
+            )
     plan = WritePlan(
-        action=_action(request),
+        action=action,
         resource=resource,
+        schema=context.schema,
+        access=context.access,
+        allowed=context.allowed,
+        versioned=context.versioned(resource),
         key=None if request.key is None else item_key(resource, split_key(request.key)),
-        where=node.where if request.key is None else _both(read.root.where, node.where),
+        where=where,
         values=tuple(context.values),
         many=request.key is None,
         match=request.if_match,
@@ -105,9 +123,9 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
         max_affected=request.prefer.max_affected,
         dry_run=request.prefer.tx == "rollback",
         once=_once(context, request),
-        recording=plan_recording(context.schema),
+        recording=plan_recording(context.schema, context.access.who),
     )
-    if _wants_representation(request):
+    if read is not None and _wants_representation(request):
         plan = replace(plan, returning=Returning(read, plan.values))
     if resource.require_match and request.key is not None and request.if_match is None:
         raise PreconditionRequired(
@@ -116,6 +134,26 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
     if request.method == "DELETE":
         return plan
     return _with_rows(context, plan, request)
+
+
+def _require(access: Access, resource: Resource, action: Action) -> None:
+    """Refuse what the actor may do to no row; of an upsert one half may do."""
+    if action in ("upsert", "replace") and access.rows(resource, "create") is not False:
+        return
+    asked: dict[Action, AccessAction] = {"create": "create", "delete": "delete"}
+    access.require(resource, asked.get(action, "update"))
+
+
+def _read_plan(context: Context, node: Node, key_slots: Sequence[Slot]) -> ReadPlan:
+    """How a written row is read."""
+    if node.grouped:
+        raise InvalidQuery.at("select", "select: a write answers rows; it takes no aggregates")
+    keyed = tuple(
+        Compare("eq", FieldValue(field), slot)
+        for field, slot in zip(node.resource.key, key_slots, strict=True)
+    )
+    root = replace(node, where=Every(keyed), order=())
+    return ReadPlan(root, context.allowed, context.versioned(node.resource))
 
 
 def _with_rows(context: Context, plan: WritePlan, request: Request) -> WritePlan:
@@ -131,9 +169,10 @@ def _with_rows(context: Context, plan: WritePlan, request: Request) -> WritePlan
         )
     conflict: tuple[Field, ...] = ()
     if plan.action == "upsert":
-        conflict = conflict_fields(resource, request.query.on_conflict)
+        conflict = conflict_fields(context.access, resource, request.query.on_conflict)
     reader = RowReader(context, request.prefer.missing, is_array)
-    create_missing = plan.action == "replace" and all(f.writable for f in resource.key)
+    creatable = context.access.writable(resource, "create")
+    create_missing = plan.action == "replace" and all(f in creatable for f in resource.key)
     rows = []
     for number, data in enumerate(given):
         pointer = f"/{number}" if is_array else ""
@@ -175,7 +214,15 @@ def _once(context: Context, request: Request) -> Once | None:
         data = part if isinstance(part, bytes) else part.encode()
         digest.update(len(data).to_bytes(8, "big") + data)
     hours = context.settings.idempotency_hours
-    return Once(request.idempotency_key, digest.hexdigest(), hours)
+    return Once(_scope(context.access.who), request.idempotency_key, digest.hexdigest(), hours)
+
+
+def _scope(who: Actor) -> str:
+    """Whom a kept result may be answered to."""
+    if who.is_anonymous:
+        return ""
+    parts = "\0".join([type(who.id).__name__, str(who.id), *sorted(who.roles)])
+    return blake2b(parts.encode(), digest_size=16).hexdigest()
 
 
 def _both(key: Predicate | None, inner: Predicate | None) -> Predicate | None:

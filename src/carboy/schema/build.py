@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper, class_mapper
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from .model import Field, Relation, Resource, Schema, Validate
-from .relations import foreign_key_relations, mapped_relations
+from .relations import foreign_key_relations, mapped_relations, with_ends
 from .sources import Source, columns_of, is_generated, key_names, source_of
 from .types import Kind, field_type
 
@@ -59,6 +59,12 @@ class Registration(Struct, frozen=True, eq=False):
                         f"resource {self.name!r}: {option}={name!r} is no column; "
                         f"it has {', '.join(sorted(known))}"
                     )
+        for name in self.search:
+            if name in self.hidden or (self.readable is not None and name not in self.readable):
+                raise SchemaError(
+                    f"resource {self.name!r}: search={name!r} can't be read, so that it can't be "
+                    "searched either"
+                )
         if not self.name or any(c in self.name for c in "/?#%"):
             raise SchemaError(f"resource name {self.name!r} can't stand in a URL")
 
@@ -189,6 +195,10 @@ def _related(resources: Mapping[str, Resource]) -> dict[str, Resource]:
         for relation in mapped_relations(resource, resources.values()):
             # A relationship of the class always means itself, whatever a foreign key suggests.
             relations[relation.name] = (relation,)
+        relations = {
+            key: tuple(with_ends(r, resources.values()) for r in found)
+            for key, found in relations.items()
+        }
         finished[name] = _with_relations(resource, relations)
     return finished
 

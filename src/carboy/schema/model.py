@@ -43,7 +43,8 @@ class Relation(Struct, frozen=True, eq=False):
 
     ``condition`` joins parent and target (the target's columns carry SQLAlchemy's ``remote``
     annotation), or parent and ``link``; then ``link_condition`` joins link and target.
-    ``local`` are the parent's columns in it. ``hints`` are what ``relation!hint`` takes.
+    ``local`` are the parent's columns in it, ``columns`` all of them. ``through`` is the resource
+    that exposes ``link``, if one does. ``hints`` are what ``relation!hint`` takes.
     ``attribute`` is the mapped relationship that writes go through, if there is one.
     """
 
@@ -57,6 +58,8 @@ class Relation(Struct, frozen=True, eq=False):
     hints: tuple[str, ...] = ()
     attribute: str | None = None
     view_only: bool = False
+    through: str | None = None
+    columns: frozenset[KeyedColumnElement[Any]] = frozenset()
 
 
 class Resource(Struct, frozen=True, eq=False):
@@ -89,11 +92,6 @@ class Resource(Struct, frozen=True, eq=False):
     validate: Validate | None = None
     history: bool = False
 
-    @property
-    def readable(self) -> tuple[Field, ...]:
-        """The fields that ``*`` stands for."""
-        return tuple(f for f in self.fields.values() if f.readable)
-
 
 class Schema(Struct, frozen=True, eq=False):
     """All resources by name. Those not ``exposed`` can only be named by the application itself."""
@@ -103,6 +101,10 @@ class Schema(Struct, frozen=True, eq=False):
     def exposed(self) -> tuple[Resource, ...]:
         """The resources that a URL can name, by name."""
         return tuple(r for _, r in sorted(self.resources.items()) if r.exposed)
+
+    def exposing(self, table: FromClause) -> Resource | None:
+        """The resource that exposes a table."""
+        return next((r for r in self.resources.values() if r.exposed and r.table is table), None)
 
     def of_mapper(self, mapper: Mapper[Any]) -> Resource | None:
         """The resource of a mapped class, exposed or not."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, permutations
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy import Column, ForeignKeyConstraint, Table
 from sqlalchemy.orm import RelationshipDirection, remote
 from sqlalchemy.sql import visitors
@@ -55,6 +56,20 @@ def foreign_key_relations(resource: Resource, resources: Iterable[Resource]) -> 
                     yield _to_many(constraint, target)
         for link in _link_tables(table):
             yield from _through(link, table, targets)
+
+
+def with_ends(relation: Relation, resources: Iterable[Resource]) -> Relation:
+    """The relation with what policies ask of it: its columns, and the link table's resource."""
+    conditions = [c for c in (relation.condition, relation.link_condition) if c is not None]
+    columns = frozenset(
+        element._deannotate()
+        for condition in conditions
+        for element in visitors.iterate(condition)
+        if isinstance(element, ColumnClause)
+    )
+    link = relation.link if isinstance(relation.link, Table) else None
+    through = _primary(resources).get(link) if link is not None else None
+    return replace(relation, columns=columns, through=through.name if through is not None else None)
 
 
 def _primary(resources: Iterable[Resource]) -> dict[Table, Resource]:

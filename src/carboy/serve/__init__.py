@@ -1,11 +1,12 @@
 """What the commands need: a database or an application to serve, and a server."""
 
-from .app import Served, Target, load, opened
+from .app import Opened, Served, Target, load, opened, without_api
 from .database import open_engine
 from .errors import TargetError
 from .server import ServerOptions, reserve, run
 
 __all__ = [
+    "Opened",
     "Served",
     "ServerOptions",
     "Target",
@@ -15,4 +16,5 @@ __all__ = [
     "opened",
     "reserve",
     "run",
+    "without_api",
 ]

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
 from .. import settings
-from ..extension import Carboy, api_of
+from ..access import OPEN
+from ..extension import Carboy, api_of, engine_of, settings_of
 from ..schema import Reflected, Schema, SchemaError, reflect
 from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
@@ -65,24 +66,52 @@ class Served(Struct, frozen=True, eq=False):
             self.engine.dispose()
 
 
+class Opened(Struct, frozen=True, eq=False):
+    """What a command works on where nothing is served: a database, and the settings for it."""
+
+    engine: Engine
+    settings: settings.Settings
+
+
 def load(target: Target) -> Served:
     """The application that a target means; TargetError where there is none."""
     return _load_database(target) if target.is_database else _load_application(target.text)
 
 
 @contextmanager
-def opened(target: Target) -> Iterator[Carboy]:
-    """The Carboy that a target means, within its application; TargetError where there is none."""
-    served = load(target)
+def opened(target: Target) -> Iterator[Opened]:
+    """A target's database, and its settings; what the database refuses is a TargetError."""
+    with ExitStack() as stack:
+        if target.is_database:
+            found = _opened_database(target)
+            stack.callback(found.engine.dispose)
+        else:
+            wsgi = _find_application(target.text)
+            if not isinstance(wsgi, flask.Flask) or "carboy" not in wsgi.extensions:
+                raise without_api(target)
+            stack.enter_context(wsgi.app_context())
+            found = Opened(engine_of(wsgi), settings_of(wsgi))
+        try:
+            yield found
+        except sa.exc.SQLAlchemyError as error:
+            engine = found.engine
+            is_file = engine.dialect.name == "sqlite"
+            name = sqlite_path(engine.url) if is_file else shown(engine.url)
+            original = getattr(error, "orig", None) or error
+            raise TargetError(f"{name}: {first_line(original)}") from None
+
+
+def _opened_database(target: Target) -> Opened:
     try:
-        if not isinstance(served.wsgi, flask.Flask) or served.api is None:
-            raise TargetError(f"{target.text} has no Carboy; it was never given to Carboy(app, db)")
-        with served.wsgi.app_context():
-            yield api_of(served.wsgi)
-    except sa.exc.SQLAlchemyError as error:
-        raise TargetError(f"{target.text}: {first_line(getattr(error, 'orig', error))}") from None
-    finally:
-        served.close()
+        known = settings.read_settings(_environment())
+    except settings.SettingError as error:
+        raise TargetError(str(error)) from None
+    return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
+
+
+def without_api(target: Target) -> TargetError:
+    """The fault of an application that Carboy is no part of."""
+    return TargetError(f"{target.text} has no Carboy; it was never given to Carboy(app, db)")
 
 
 # --- a database ---
@@ -128,10 +157,9 @@ def _reflect(engine: Engine, target: Target) -> Reflected:
 def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Flask:
     """A Flask application that is nothing but the API; ``CARBOY_*`` variables set it up."""
     app = flask.Flask("carboy", static_folder=None, template_folder=None)
-    names = {row.name for row in settings.TABLE}
-    app.config |= {name: value for name, value in os.environ.items() if name in names}
+    app.config |= _environment()
     app.config["CARBOY_PREFIX"] = prefix
-    Carboy(app, engine).register(*reflected.registrations)
+    Carboy(app, engine, policy=OPEN).register(*reflected.registrations)
     if prefix.strip("/"):
 
         def home() -> Response:
@@ -139,6 +167,12 @@ def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Fl
 
         app.add_url_rule("/", view_func=home)
     return app
+
+
+def _environment() -> dict[str, str]:
+    """What the environment's ``CARBOY_*`` variables set."""
+    names = {row.name for row in settings.TABLE}
+    return {name: value for name, value in os.environ.items() if name in names}
 
 
 # --- an application ---

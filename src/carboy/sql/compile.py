@@ -40,12 +40,12 @@ class Statement(Struct, frozen=True, eq=False):
 
 def compile_read(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
     """The statement whose single row is the answer."""
-    return compile_select(ReadBuilder(dialect).statement(plan), engine_dialect)
+    return compile_select(ReadBuilder(dialect, plan.allowed).statement(plan), engine_dialect)
 
 
 def compile_matching(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
     """The rows that a list plan counts, for the database's planner to estimate."""
-    return compile_select(ReadBuilder(dialect).matching(plan), engine_dialect)
+    return compile_select(ReadBuilder(dialect, plan.allowed).matching(plan), engine_dialect)
 
 
 def compile_select(

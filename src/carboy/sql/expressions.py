@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql import ColumnElement, FromClause, visitors
-from sqlalchemy.sql.elements import ColumnClause, KeyedColumnElement
+from sqlalchemy.sql.elements import BindParameter, ColumnClause, KeyedColumnElement
 
+from ..access import Form, PolicyError
 from ..plan.nodes import (
+    Allowed,
     Compare,
     Contains,
     Every,
@@ -66,8 +68,9 @@ def own_column(source: FromClause, column: KeyedColumnElement[Any]) -> Expressio
 class Expressions:
     """Builds expressions for one statement; aliases are numbered so that none is used twice."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, allowed: Iterable[Allowed]) -> None:
         self.dialect = dialect
+        self._allowed = {one.resource.name: one for one in allowed}
         self._aliases = 0
 
     def alias(self, source: FromClause) -> FromClause:
@@ -93,24 +96,36 @@ class Expressions:
             _adapt(relation.condition, parent, link=link, link_table=relation.link),
             _adapt(relation.link_condition, target, link=link, link_table=relation.link),
         )
+        if relation.through is not None:
+            through = self._allowed[relation.through].resource
+            condition = self.limited(through, link, condition)
         both = target.join(link, sa.true())
         return target, both, self.limited(resource, target, condition)
 
     def limited(
         self, resource: Resource, source: FromClause, condition: ColumnElement[bool] | None
     ) -> ColumnElement[bool]:
-        """A condition with what single-table inheritance adds."""
+        """A condition with what single-table inheritance and the policy add.
+
+        Every appearance of a resource's rows passes here. It fails for a resource that planning
+        has not asked the policy about.
+        """
         parts = [] if condition is None else [condition]
         if resource.criterion is not None:
             parts.append(_adapt(resource.criterion, source))
+        allowed = self._allowed[resource.name]
+        if allowed.form is not None:
+            names = [slot_name(slot.index) for slot in allowed.slots]
+            types = allowed.form.types.values()
+            binds = [sa.bindparam(n, type_=t) for n, t in zip(names, types, strict=True)]
+            parts.append(policy_condition(resource, allowed.form, binds, source))
         return sa.and_(sa.true(), *parts)
 
     def value(self, value: Value, source: FromClause) -> Expression:
         """A value of the row that ``source`` puts out."""
         if isinstance(value, Rank):
-            search = value.search
-            names = [slot_name(slot.index) for slot in search.words]
-            return self.dialect.rank(search.resource, source, names, search.config)
+            names = [slot_name(slot.index) for slot in value.search.words]
+            return self.dialect.rank(value.search, source, names)
         if isinstance(value, RelatedValue):
             target, froms, condition = self.related(value.relation, value.resource, source)
             query: sa.Select[Any] = sa.select(self.value(value.value, target))
@@ -161,9 +176,9 @@ class Expressions:
             case FullText(op, value, slot, config):
                 name = slot_name(slot.index)
                 return self.dialect.full_text(op, self.value(value, source), name, config)
-            case Search(resource, words, config):
-                names = [slot_name(slot.index) for slot in words]
-                return self.dialect.search(resource, source, names, config)
+            case Search():
+                names = [slot_name(slot.index) for slot in predicate.words]
+                return self.dialect.search(predicate, source, names)
             case Exists():
                 return self._exists(predicate, source)
 
@@ -205,6 +220,33 @@ class Expressions:
         if exists.where is not None:
             query = query.where(self.predicate(exists.where, target))
         return query.correlate(source).exists()
+
+
+def policy_condition(
+    resource: Resource, form: Form, parameters: Iterable[Expression], source: FromClause
+) -> ColumnElement[bool]:
+    """A policy's condition on the rows that ``source`` puts out, with these parameters."""
+    own = {column for table in resource.tables or (resource.source,) for column in table.columns}
+    bound = dict(zip(form.types, parameters, strict=True))
+
+    def replace(element: Any, **_: Any) -> Any:
+        if isinstance(element, BindParameter):
+            return bound.get(element.key)
+        if isinstance(element, ColumnClause) and element in own:
+            return own_column(source, element)
+        return None
+
+    condition = visitors.replacement_traverse(form.expression, {}, replace)
+    left = (e for e in visitors.iterate(condition) if isinstance(e, BindParameter))
+    assert not any(bind.key in bound for bind in left), "a value of another actor would stay"
+    strangers = [f for f in condition._from_objects if f is not source]
+    if strangers:
+        names = " and ".join(sorted(str(f) for f in strangers))
+        raise PolicyError(
+            f"resource {resource.name!r}: a rule of its policy compares columns of {names}; "
+            "reach other tables by a relationship's has() or any(), or by exists()"
+        )
+    return condition
 
 
 def _column_type(value: Value) -> Any:

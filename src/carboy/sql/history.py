@@ -46,7 +46,7 @@ class _HistoryBuilder:
     def __init__(self, plan: HistoryPlan, dialect: Dialect) -> None:
         self.plan = plan
         self.dialect = dialect
-        self.expressions = Expressions(dialect)
+        self.expressions = Expressions(dialect, plan.allowed)
 
     def statement(self) -> sa.Select[Any]:
         rows = self._page()
@@ -83,19 +83,28 @@ class _HistoryBuilder:
         if self.plan.after is not None:
             query = query.where(source.c.id < self.expressions.slot(self.plan.after))
         if not self.plan.all_rows:
-            query = query.where(self._row_exists(), source.c.id > self._last_deletion())
+            query = query.where(self._row_exists(), source.c.id > self._beginning())
         return query.subquery("e")
 
     def _of_row(self, source: FromClause) -> list[ColumnElement[bool]]:
         name = sa.literal(self.plan.resource.name, sa.Text)
         return [source.c.resource == name, source.c.key == self.expressions.slot(self.plan.key)]
 
-    def _last_deletion(self) -> Expression:
-        """A key may be given to a new row, whose reader is not the reader of the row before it."""
-        source = HISTORY.alias("d")
-        last = sa.func.coalesce(sa.func.max(source.c.id), number(0))
-        deleted = source.c.action == sa.literal_column("'delete'")
-        return sa.select(last).where(*self._of_row(source), deleted).scalar_subquery()
+    def _beginning(self) -> Expression:
+        """The entry after which the key is the row's that has it now.
+
+        A key may be given to a new row, whose reader is not the reader of the row before it.
+        """
+        source = HISTORY.alias("b")
+        key = [field.name for field in self.plan.resource.key]
+        moved = self.dialect.json_members(source.c.changes, key).is_not(sa.null())
+        action, entry = source.c.action, source.c.id
+        before = sa.case(
+            (action == sa.literal_column("'create'"), entry - number(1)),
+            (sa.or_(action == sa.literal_column("'delete'"), moved), entry),
+        )
+        last = sa.func.coalesce(sa.func.max(before), number(0))
+        return sa.select(last).where(*self._of_row(source)).scalar_subquery()
 
     def _row_exists(self) -> ColumnElement[bool]:
         """Whether the row is there, and may be read."""

@@ -6,7 +6,7 @@ relations are correlated subqueries and never joins, which would multiply rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeGuard
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from ..plan.nodes import (
+    Allowed,
     Embed,
     FieldValue,
     Node,
@@ -27,7 +28,7 @@ from ..plan.nodes import (
     innermost,
 )
 from ..schema import Kind, Relation
-from .dialects import Dialect, Expression
+from .dialects import Dialect, Expression, stored_columns
 from .expressions import Expressions, number, own_column
 
 _ONE: Expression = sa.literal_column("1")
@@ -36,9 +37,9 @@ _ONE: Expression = sa.literal_column("1")
 class ReadBuilder:
     """Builds one statement."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, allowed: Iterable[Allowed]) -> None:
         self.dialect = dialect
-        self.expressions = Expressions(dialect)
+        self.expressions = Expressions(dialect, allowed)
 
     def statement(self, plan: ReadPlan) -> sa.Select[Any]:
         """The SELECT of a whole plan."""
@@ -55,7 +56,8 @@ class ReadBuilder:
         node = plan.root
         source = self.expressions.alias(node.resource.source)
         body = self.dialect.body(self.object(node, source))
-        version = self.dialect.row_version(node.resource, source)
+        columns = stored_columns(node.resource, source, plan.versioned)
+        version = self.dialect.row_version(columns)
         query = sa.select(body, version).select_from(source)
         return query.where(self._where(node, source, None))
 

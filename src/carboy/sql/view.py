@@ -15,8 +15,10 @@ from .read import ReadBuilder
 
 def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
     """The application's select as a subquery, in its own order, with JSON made of each row."""
-    plan, select = planned.plan, planned.select
-    builder = ReadBuilder(dialect)
+    plan = planned.plan
+    builder = ReadBuilder(dialect, plan.allowed)
+    select = _allowed_rows(planned, builder)
+    everything = select.order_by(None)
     if plan.limit is not None and plan.offset is not None:
         offset = builder.expressions.slot(plan.offset)
         select = select.limit(number(plan.limit)).offset(offset)
@@ -26,11 +28,20 @@ def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
         return sa.select(dialect.body(value)).select_from(rows)
     total: Expression = sa.null()
     if plan.counted:
-        everything = planned.select.order_by(None).subquery(builder.expressions.fresh("n"))
-        total = sa.select(sa.func.count()).select_from(everything).scalar_subquery()
+        counted = everything.subquery(builder.expressions.fresh("n"))
+        total = sa.select(sa.func.count()).select_from(counted).scalar_subquery()
     array = dialect.body(dialect.json_aggregate(value))
     columns: list[Expression] = [array, sa.func.count(), total]
     return sa.select(*columns).select_from(rows)
+
+
+def _allowed_rows(planned: PlannedView, builder: ReadBuilder) -> sa.Select[Any]:
+    """The application's select, without the rows that the actor may not read."""
+    node, select = planned.plan.node, planned.select
+    if node is None:
+        return select
+    source = sa.inspect(select.column_descriptions[0]["entity"]).selectable
+    return select.where(builder.expressions.limited(node.resource, source, None))
 
 
 def _object(planned: PlannedView, builder: ReadBuilder, rows: FromClause) -> Expression:

@@ -7,24 +7,24 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, aliased, lazyload
+from sqlalchemy.sql.elements import KeyedColumnElement
 
-from ..plan import ReadPlan
-from ..plan.nodes import Predicate
+from ..access import Condition
+from ..plan import ReadPlan, WritePlan
 from ..schema import Field, Resource
-from .dialects import Dialect, Expression
-from .expressions import Expressions, own_column
+from .dialects import Dialect, Expression, stored_columns
+from .expressions import Expressions, own_column, policy_condition
 from .read import ReadBuilder
 
 
-def locked_rows(
-    resource: Resource, mapper: Mapper[Any], where: Predicate | None, dialect: Dialect
-) -> sa.Select[Any]:
+def locked_rows(plan: WritePlan, mapper: Mapper[Any], dialect: Dialect) -> sa.Select[Any]:
     """The mapped objects that match and their versions, locked until the transaction ends."""
-    expressions = Expressions(dialect)
+    resource = plan.resource
+    expressions = Expressions(dialect, plan.allowed)
     source = expressions.alias(resource.source)
     entity = aliased(mapper, source)
-    version = dialect.row_version(resource, source)
-    condition = None if where is None else expressions.predicate(where, source)
+    version = dialect.row_version(stored_columns(resource, source, plan.versioned))
+    condition = None if plan.where is None else expressions.predicate(plan.where, source)
     query = sa.select(entity, version).where(expressions.limited(resource, source, condition))
     return _locked(query).order_by(*(own_column(source, f.column) for f in resource.key))
 
@@ -52,11 +52,27 @@ def keyed_objects(
 ) -> sa.Select[Any]:
     """The JSON objects of the rows with these keys, each before its key, in any order."""
     resource = plan.root.resource
-    builder = ReadBuilder(dialect)
+    builder = ReadBuilder(dialect, plan.allowed)
     source = builder.expressions.alias(plan.root.resource.source)
     body = dialect.body(builder.object(plan.root, source))
     columns = [own_column(source, f.column) for f in resource.key]
-    return sa.select(body, *columns).select_from(source).where(_one_of(columns, keys))
+    condition = builder.expressions.limited(resource, source, _one_of(columns, keys))
+    return sa.select(body, *columns).select_from(source).where(condition)
+
+
+def rows_within(
+    resource: Resource,
+    condition: Condition,
+    columns: Sequence[KeyedColumnElement[Any]],
+    values: Sequence[tuple[Any, ...]],
+) -> sa.Select[Any]:
+    """Which of these values of ``columns`` are in rows that fulfil a policy's condition."""
+    source = resource.source.alias("t1")
+    types = condition.form.types.values()
+    binds = [sa.literal(v, t) for v, t in zip(condition.values, types, strict=True)]
+    allowed = policy_condition(resource, condition.form, binds, source)
+    own = [own_column(source, column) for column in columns]
+    return sa.select(*own).select_from(source).where(_one_of(own, values), allowed)
 
 
 def _locked(query: sa.Select[Any]) -> sa.Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Dialect, Expression
+from .base import Dialect, Expression, stored_columns
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
@@ -18,4 +18,4 @@ def dialect_for(name: str) -> Dialect:
         raise ValueError(f"Carboy doesn't speak {name!r}; it speaks {known}") from None
 
 
-__all__ = ["Dialect", "Expression", "dialect_for"]
+__all__ = ["Dialect", "Expression", "dialect_for", "stored_columns"]

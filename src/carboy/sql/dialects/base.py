@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from ...errors import InvalidQuery
-from ...schema import FieldType, Kind, Resource
+from ...plan.nodes import Search
+from ...schema import Field, FieldType, Kind, Resource
 
 Expression = ColumnElement[Any]
 
@@ -100,20 +101,16 @@ class Dialect(ABC):
         """One full-text operator on one text."""
 
     @abstractmethod
-    def search(
-        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
-    ) -> Expression:
+    def search(self, search: Search, source: FromClause, words: Sequence[str]) -> Expression:
         """Rows in which every word (parameters by name) is found."""
 
     @abstractmethod
-    def rank(
-        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
-    ) -> Expression:
+    def rank(self, search: Search, source: FromClause, words: Sequence[str]) -> Expression:
         """How well a row matches, greater for better."""
 
     @abstractmethod
-    def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        """Text that changes whenever the row does."""
+    def row_version(self, columns: Sequence[Expression]) -> Expression:
+        """Text that changes whenever one of a row's columns does."""
 
     def comparable(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
         """A column as comparisons and orders want it."""
@@ -173,11 +170,12 @@ class Dialect(ABC):
         """Look for what serves a search: called once, before the first one is compiled."""
 
 
-def stored_columns(resource: Resource, source: FromClause) -> list[Expression]:
-    """The row itself: the columns of its tables, without what is computed from other rows."""
-    if not resource.tables:
-        return list(source.columns)
-    columns = [c for table in resource.tables for c in table.columns]
+def stored_columns(
+    resource: Resource, source: FromClause, fields: Sequence[Field]
+) -> list[Expression]:
+    """The fields' columns, without those that are computed from other rows."""
+    stored = {c for table in resource.tables for c in table.columns}
+    columns = [f.column for f in fields if not resource.tables or f.column in stored]
     return [own for c in columns if (own := source.corresponding_column(c)) is not None]
 
 

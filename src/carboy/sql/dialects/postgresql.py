@@ -22,8 +22,9 @@ from sqlalchemy.dialects.postgresql import (
 from sqlalchemy.sql import FromClause
 
 from ...errors import InvalidQuery
-from ...schema import FieldType, Kind, Resource
-from .base import Dialect, Expression, stored_columns
+from ...plan.nodes import Search
+from ...schema import FieldType, Kind
+from .base import Dialect, Expression
 
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?")
@@ -221,28 +222,20 @@ class PostgreSQL(Dialect):
         query = getattr(sa.func, _QUERIES[op])(language, sa.bindparam(name, type_=sa.Text))
         return sa.func.to_tsvector(language, value).op("@@", is_comparison=True)(query)
 
-    def search(
-        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
-    ) -> Expression:
-        vector, query = _search_parts(resource, source, words, config)
+    def search(self, search: Search, source: FromClause, words: Sequence[str]) -> Expression:
+        vector, query = _search_parts(search, source, words)
         return vector.op("@@", is_comparison=True)(query)
 
-    def rank(
-        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
-    ) -> Expression:
-        return sa.func.ts_rank(*_search_parts(resource, source, words, config), type_=sa.Float)
+    def rank(self, search: Search, source: FromClause, words: Sequence[str]) -> Expression:
+        return sa.func.ts_rank(*_search_parts(search, source, words), type_=sa.Float)
 
     def lock(self, number: int, *, wait: bool) -> Expression:
         take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
         return take(sa.literal(number, sa.BigInteger))
 
-    def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        # What can only be read may be a view, which has no xmin.
-        if isinstance(resource.source, sa.Table) and not resource.read_only:
-            # The id of the transaction that last wrote the row. The alias is a name of ours.
-            assert isinstance(source, sa.Alias)
-            return sa.cast(_constant(f"{source.name}.xmin"), sa.Text)
-        return sa.func.md5(sa.cast(sa.tuple_(*stored_columns(resource, source)), sa.Text))
+    def row_version(self, columns: Sequence[Expression]) -> Expression:
+        # Not xmin, which would tell that a column was changed that may not be read.
+        return sa.func.md5(sa.cast(sa.func.row(*columns), sa.Text))
 
 
 def text_config(name: str) -> Expression:
@@ -260,16 +253,16 @@ def search_vector(columns: Sequence[Expression], config: str) -> Expression:
 
 
 def _search_parts(
-    resource: Resource, source: FromClause, words: Sequence[str], config: str
+    search: Search, source: FromClause, words: Sequence[str]
 ) -> tuple[Expression, Expression]:
     columns = []
-    for field in resource.search:
+    for field in search.fields:
         column = source.corresponding_column(field.column)
         if column is None:
             raise InvalidQuery(f"{field.name!r} can't be searched")
         columns.append(column)
-    language = text_config(config)
+    language = text_config(search.config)
     queries = [
         sa.func.plainto_tsquery(language, sa.bindparam(word, type_=sa.Text)) for word in words
     ]
-    return search_vector(columns, config), reduce(lambda a, b: a.op("&&")(b), queries)
+    return search_vector(columns, search.config), reduce(lambda a, b: a.op("&&")(b), queries)

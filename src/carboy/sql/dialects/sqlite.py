@@ -12,8 +12,9 @@ from sqlalchemy.sql import FromClause
 from sqlalchemy.types import TypeDecorator
 
 from ...errors import InvalidQuery
+from ...plan.nodes import Search
 from ...schema import FieldType, Kind, Resource
-from .base import Dialect, Expression, stored_columns
+from .base import Dialect, Expression
 from .sqlite_functions import FUNCTIONS
 
 _FIND_INDEXES = r"""
@@ -242,35 +243,31 @@ class SQLite(Dialect):
         parameter = sa.bindparam(name, type_=sa.Text)
         return sa.func.carboy_full_text(op, value, parameter, type_=sa.Boolean)
 
-    def search(
-        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
-    ) -> Expression:
-        index = self._index(resource)
+    def search(self, search: Search, source: FromClause, words: Sequence[str]) -> Expression:
+        index = self._index(search)
         if index is None:
-            text = _searched_text(resource, source)
+            text = _searched_text(search, source)
             return sa.func.carboy_has_words(text, _joined(words), type_=sa.Boolean)
         hits = sa.select(index.c.rowid).where(_matches(index, words))
-        return _rowid(resource, source).in_(hits)
+        return _rowid(search.resource, source).in_(hits)
 
-    def rank(
-        self, resource: Resource, source: FromClause, words: Sequence[str], config: str
-    ) -> Expression:
+    def rank(self, search: Search, source: FromClause, words: Sequence[str]) -> Expression:
         # bm25() of one row reads all hits; counting in the rows found costs as little for each,
         # and gives the same order with an index and without.
-        text = _searched_text(resource, source)
+        text = _searched_text(search, source)
         return sa.func.carboy_count_words(text, _joined(words), type_=sa.Integer)
 
-    def _index(self, resource: Resource) -> sa.TableClause | None:
-        """The full-text index of the resource's search fields, if the database has it."""
-        name = search_index_name(resource)
-        columns = tuple(field.column.name for field in resource.search)
+    def _index(self, search: Search) -> sa.TableClause | None:
+        """The full-text index of just these search fields, if the database has it."""
+        name = search_index_name(search.resource)
+        columns = tuple(field.column.name for field in search.fields)
         if name is None or self._indexes.get(name) != columns:
             return None
         return sa.table(name, sa.column("rowid"), sa.column(name))
 
-    def row_version(self, resource: Resource, source: FromClause) -> Expression:
-        columns = [_hashable(sa.type_coerce(c, sa.Text)) for c in stored_columns(resource, source)]
-        chunks = [columns[i : i + 100] for i in range(0, len(columns), 100)]
+    def row_version(self, columns: Sequence[Expression]) -> Expression:
+        texts = [_hashable(sa.type_coerce(column, sa.Text)) for column in columns]
+        chunks = [texts[i : i + 100] for i in range(0, max(1, len(texts)), 100)]
         arrays: list[Expression] = [sa.func.json_array(*chunk, type_=sa.Text) for chunk in chunks]
         return sa.func.carboy_version(reduce(lambda a, b: a + b, arrays))
 
@@ -356,9 +353,9 @@ def _own(source: FromClause, column: Any) -> Expression:
     return found
 
 
-def _searched_text(resource: Resource, source: FromClause) -> Expression:
+def _searched_text(search: Search, source: FromClause) -> Expression:
     texts: list[Expression] = [
-        sa.func.coalesce(_own(source, field.column), "") for field in resource.search
+        sa.func.coalesce(_own(source, field.column), "") for field in search.fields
     ]
     return reduce(lambda a, b: a + _constant("' '") + b, texts)
 

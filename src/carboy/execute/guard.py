@@ -1,0 +1,127 @@
+"""Rows of a write held against the actor's policies, by the database, within the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import UNSET
+from sqlalchemy.orm import Session
+
+from ..access import Access, Action, Condition
+from ..errors import Problem, ReferenceMissing
+from ..plan import RowPlan, WritePlan, walk_rows
+from ..schema import Resource, comparable_value
+from ..sql import rows_within
+
+_CHUNK = 500
+_DONE = {"create": "created", "update": "changed", "delete": "deleted", "read": "read"}
+
+Key = tuple[Any, ...]
+
+
+class Guard:
+    """Asks the policies about the rows of one write."""
+
+    def __init__(self, session: Session, access: Access) -> None:
+        self._session = session
+        self._access = access
+
+    def require(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
+        """Raise Forbidden or Unauthorized unless the rows, as they are now, fulfil the rule."""
+        keys = [key_of(resource, instance) for instance in instances]
+        if len(self.within(action, resource, keys)) < len({compared(key) for key in keys}):
+            which = "this row" if len(keys) == 1 else "one of these rows"
+            raise self._access.refusal(f"{resource.name!r}: {which} may not be {_DONE[action]}")
+
+    def within(self, action: Action, resource: Resource, keys: Iterable[Key]) -> set[Key]:
+        """Those of the keys whose rows fulfil the rule; all or none where it isn't SQL."""
+        columns = [field.column for field in resource.key]
+        return self._within(action, resource, columns, keys)
+
+    def require_references(self, plan: WritePlan) -> None:
+        """Refuse foreign keys to rows that the actor may not read, as if they weren't there."""
+        problems = list(self._unreadable(plan))
+        if problems:
+            more = f"; {len(problems)} faults in all" if len(problems) > 1 else ""
+            raise ReferenceMissing(problems[0].detail + more, problems)
+
+    def _unreadable(self, plan: WritePlan) -> Iterator[Problem]:
+        """The foreign keys in a body that point at no row that may be read."""
+        for constraint, referring in _references(plan).items():
+            target = plan.schema.exposing(constraint.referred_table)
+            if target is None or self._access.rows(target, "read") is True:
+                continue
+            columns = [element.column for element in constraint.elements]
+            keys = [key for key, _ in referring]
+            known = self._within("read", target, columns, keys) | _own_keys(plan, target, columns)
+            for key, row in referring:
+                if compared(key) not in known:
+                    yield missing_reference(row, constraint)
+
+    def _within(
+        self, action: Action, resource: Resource, columns: Sequence[Any], keys: Iterable[Key]
+    ) -> set[Key]:
+        wanted = {compared(key): key for key in keys}
+        decision = self._access.rows(resource, action)
+        if not isinstance(decision, Condition):
+            return set(wanted) if decision else set()
+        found: set[Key] = set()
+        values = list(wanted.values())
+        for start in range(0, len(values), _CHUNK):
+            query = rows_within(resource, decision, columns, values[start : start + _CHUNK])
+            found |= {compared(tuple(row)) for row in self._session.connection().execute(query)}
+        return found & set(wanted)
+
+
+def key_of(resource: Resource, instance: Any) -> Key:
+    """An object's key, by attribute values."""
+    return tuple(getattr(instance, field.name) for field in resource.key)
+
+
+def compared(key: Key | None) -> Key:
+    """A key as dictionaries compare it."""
+    return tuple(comparable_value(value) for value in key or ())
+
+
+def missing_reference(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> Problem:
+    """What is said of a foreign key that points nowhere."""
+    columns = [element.parent for element in constraint.elements]
+    names = [f.name for c in columns for f in row.resource.fields.values() if f.column is c]
+    detail = f"{' and '.join(names)}: there is no such row"
+    number = UNSET if row.row is None else row.row
+    return Problem(detail, ReferenceMissing.code, f"{row.pointer}/{names[0]}", row=number)
+
+
+def reference_key(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> Key | None:
+    """The values that a row of a body has for a foreign key, or None where it has none."""
+    names = {field.column: field.name for field in row.resource.fields.values()}
+    values = [row.values.get(names.get(e.parent, "")) for e in constraint.elements]
+    return None if None in values else tuple(values)
+
+
+def references(rows: Iterable[RowPlan]) -> Iterator[tuple[RowPlan, sa.ForeignKeyConstraint]]:
+    """Every row of a body that is written, with each foreign key of its tables."""
+    for row in walk_rows(rows):
+        for table in () if row.link else row.resource.tables:
+            constraints = table.foreign_key_constraints
+            for constraint in sorted(constraints, key=lambda c: list(c.column_keys)):
+                yield row, constraint
+
+
+def _references(plan: WritePlan) -> dict[sa.ForeignKeyConstraint, list[tuple[Key, RowPlan]]]:
+    """The foreign keys that a body sets, with the rows that do."""
+    found: dict[sa.ForeignKeyConstraint, list[tuple[Key, RowPlan]]] = {}
+    for row, constraint in references(plan.rows):
+        key = reference_key(row, constraint)
+        if key is not None:
+            found.setdefault(constraint, []).append((key, row))
+    return found
+
+
+def _own_keys(plan: WritePlan, target: Resource, columns: Sequence[Any]) -> set[Key]:
+    """What the body's own rows will have in the columns: they may point at each other."""
+    names = {field.column: field.name for field in target.fields.values()}
+    rows = [row for row in walk_rows(plan.rows) if row.resource is target and not row.link]
+    return {compared(tuple(row.values.get(names.get(c, "")) for c in columns)) for row in rows}
