@@ -185,6 +185,28 @@ def test_whoever_may_not_read_all_rows_sees_what_is_there(kept: Shop) -> None:
         assert _seen(kept, "seats", "1,a", names=("name",)) is None
 
 
+def test_a_row_whose_key_is_changed_leaves_nothing_to_the_next(kept: Shop) -> None:
+    """Nor does one that went unseen, if the next was seen to come."""
+    names = ("number", "name")
+    kept.send("PUT", "seats/1,a", {"name": "first"})
+    kept.send("PATCH", "seats/1,a", {"number": "b", "name": "moved"})
+    _execute(kept, "INSERT INTO seats (row, number, name) VALUES (1, 'a', 'x')")
+    assert _seen(kept, "seats", "1,a", names=names) == []
+    kept.send("PATCH", "seats/1,a", {"name": "second"})
+    assert _seen(kept, "seats", "1,a", names=names) == [{"name": ["x", "second"]}]
+    _execute(kept, "DELETE FROM seats WHERE number = 'a'")
+    kept.send("PUT", "seats/1,a", {"name": "third"})
+    third = {"number": [None, "a"], "name": [None, "third"]}
+    assert _seen(kept, "seats", "1,a", names=names) == [third]
+    assert _seen(kept, "seats", "1,b", names=names) == []
+
+
+def _execute(shop: Shop, sql: str) -> None:
+    """Write what Carboy doesn't see."""
+    with shop.app.app_context(), shop.db.engine.begin() as connection:
+        connection.execute(sa.text(sql))
+
+
 def _seen(shop: Shop, name: str, key: str, **plan: Any) -> list[Any] | None:
     """The changes that somebody sees who may read some rows only."""
     api = shop.app.extensions["carboy"].api
