@@ -116,7 +116,7 @@ def test_many_entries_are_pruned_in_parts(database: sa.Engine) -> None:
         (("--days", "0", "x.sqlite"), "0 is not in the range"),
         (("nothing.sqlite",), "there is no file"),
         (("json:dumps",), "json:dumps has no Carboy"),
-        (("postgresql://me:secret@127.0.0.1:1/x",), "127.0.0.1:1/x"),
+        (("--days", "1", "postgresql://me:secret@127.0.0.1:1/x"), "127.0.0.1:1/x"),
     ],
 )
 def test_a_wrong_target_is_one_clear_message(
