@@ -47,11 +47,34 @@ class Guard:
             more = f"; {len(problems)} faults in all" if len(problems) > 1 else ""
             raise ReferenceMissing(problems[0].detail + more, problems)
 
+    def require_rest_of_references(
+        self, plan: WritePlan, written: Iterable[tuple[RowPlan, Any]]
+    ) -> None:
+        """The same for foreign keys of several columns, of which a body changes only some."""
+        for row, instance in written:
+            for _, constraint in references([row]):
+                key = _changed_in_part(row, instance, constraint)
+                if key is not None and not self._points_well(plan, constraint, key):
+                    fault = missing_reference(row, constraint)
+                    raise ReferenceMissing(fault.detail, [fault])
+
+    def _points_well(self, plan: WritePlan, constraint: sa.ForeignKeyConstraint, key: Key) -> bool:
+        target = self._limited_target(plan, constraint)
+        columns = [element.column for element in constraint.elements]
+        return target is None or bool(self._within("read", target, columns, [key]))
+
+    def _limited_target(
+        self, plan: WritePlan, constraint: sa.ForeignKeyConstraint
+    ) -> Resource | None:
+        """Where a foreign key leads, unless all rows there may be read."""
+        target = plan.schema.exposing(constraint.referred_table)
+        return None if target is None or self._access.rows(target, "read") is True else target
+
     def _unreadable(self, plan: WritePlan) -> Iterator[Problem]:
         """The foreign keys in a body that point at no row that may be read."""
         for constraint, referring in _references(plan).items():
-            target = plan.schema.exposing(constraint.referred_table)
-            if target is None or self._access.rows(target, "read") is True:
+            target = self._limited_target(plan, constraint)
+            if target is None:
                 continue
             columns = [element.column for element in constraint.elements]
             keys = [key for key, _ in referring]
@@ -118,6 +141,19 @@ def _references(plan: WritePlan) -> dict[sa.ForeignKeyConstraint, list[tuple[Key
         if key is not None:
             found.setdefault(constraint, []).append((key, row))
     return found
+
+
+def _changed_in_part(
+    row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint
+) -> Key | None:
+    """What a foreign key has come to of which a body has some columns, but not all."""
+    names = {field.column: field.name for field in row.resource.fields.values()}
+    own = [names.get(element.parent) for element in constraint.elements]
+    given = [name in row.values for name in own]
+    if all(given) or not any(given) or None in own:
+        return None
+    key = tuple(getattr(instance, name) for name in own if name is not None)
+    return None if None in key else key
 
 
 def _own_keys(plan: WritePlan, target: Resource, columns: Sequence[Any]) -> set[Key]:

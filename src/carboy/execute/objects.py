@@ -44,6 +44,7 @@ class Objects:
         self._guard = guard
         self._faults = faults
         self._written: list[tuple[Action, Resource, Any]] = []
+        self._changed: list[tuple[RowPlan, Any]] = []
         self._linked: dict[tuple[str, Key], Any] = {}
 
     def load_links(self, rows: Iterable[RowPlan]) -> None:
@@ -79,6 +80,7 @@ class Objects:
 
         Raises Refused, what the database does, or Forbidden.
         """
+        self._guard.require_rest_of_references(self._plan, self._changed)
         try:
             self._session.flush()
         except ValueError as error:
@@ -92,6 +94,7 @@ class Objects:
     def start_over(self) -> None:
         """Forget what was written: a savepoint took it back."""
         self._written.clear()
+        self._changed.clear()
 
     def before(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Hold rows that are about to be changed or deleted against the policies."""
@@ -117,6 +120,7 @@ class Objects:
 
     def update(self, instance: Any, row: RowPlan) -> None:
         """Give an object the row's values and relations."""
+        self._changed.append((row, instance))
         filled = self._plan.access.values(row.resource, "update")
         self._set(instance, {**row.values, **filled}, row)
         for name, related in row.related.items():

@@ -239,7 +239,7 @@ def policy_condition(
     condition = visitors.replacement_traverse(form.expression, {}, replace)
     left = (e for e in visitors.iterate(condition) if isinstance(e, BindParameter))
     assert not any(bind.key in bound for bind in left), "a value of another actor would stay"
-    strangers = [f for f in condition._from_objects if f is not source]
+    strangers = [f for f in condition._from_objects if f not in source._from_objects]
     if strangers:
         names = " and ".join(sorted(str(f) for f in strangers))
         raise PolicyError(
