@@ -517,6 +517,15 @@ def test_authors_write_their_own_posts(
     assert login(bob, "editor").delete(url).status_code == 204
 
 
+def test_a_key_of_nobody_in_the_blog_writes_no_posts(app: Flask, posts: list[Post]) -> None:
+    """An id that no user can have is a 403, which says so."""
+    key = {"X-API-Key": create_key(db.engine, "robot", ["editor"])}
+    new = {"title": "New", "content": "", "category_id": posts[0].category_id}
+    response = app.test_client().post("/api/posts", json=new, headers=key)
+    assert response.status_code == 403
+    assert "'author_id' is set to 'robot', but must be an integer" in answer(response)["error"]
+
+
 def test_drafts_are_seen_by_their_author_and_editors(
     client: FlaskClient, login: Login, posts: list[Post]
 ) -> None:
