@@ -24,5 +24,5 @@ SCENARIOS = (
     Scenario("list", "20 posts with author, category and tags", "/posts", rows=20),
     Scenario("one", "One user by key", "/users/{key}"),
 )
-POLICY = Scenario("policy", "The list of 20 posts under row policies", "/api/posts", rows=20, actor=7)
+POLICY = Scenario("policy", "20 posts under row policies", "/api/posts", rows=20, actor=7)
 """Asked of Carboy alone: with policies, and with the same conditions by hand."""
