@@ -1,4 +1,7 @@
-"""The shortest application: a model, its API under ``/api``, and a view of its own."""
+"""The shortest application: a model, its API under ``/api``, and a view of its own.
+
+Everybody may read; writing takes a credential with the role writer or admin.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class User(Base):
     email: Mapped[str] = mapped_column(String(120), unique=True)
 
 
-api.resource(User)
+api.resource(User, public="read")
 
 
 @app.get("/users/<int:user_id>")

@@ -112,7 +112,10 @@ class Access:
         if not value and value is self.who.id:
             raise self.refusal(f"{field.name!r} is set to who asks: it can't be written")
         if isinstance(value, str) and field.type.kind is not Kind.TEXT:
-            return as_attribute(field, from_text(field.type, value))
+            try:
+                return as_attribute(field, from_text(field.type, value))
+            except ValueError as fault:
+                raise self.refusal(f"{field.name!r} is set to {value!r}, but {fault}") from None
         return value
 
     def _holds(self, rules: Mapping[str, FieldRule], name: str) -> bool:
