@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ApiError, Forbidden, Unauthorized
 from ..schema import Field, Resource, SchemaError, as_attribute, from_text
 from ..schema.types import Kind
-from .actor import ANONYMOUS, Actor
+from .actor import ANONYMOUS, Actor, Nobody
 from .condition import Condition, Form, decide
 from .policy import Action, FieldRule, Policy, PolicyError
 
@@ -53,8 +53,12 @@ class Access:
         policy = self._policies.get(resource.name)
         if policy is None or not policy.fields:
             return False
-        hidden = (f for f in resource.fields.values() if f.readable)
-        return any(f.column in columns for f in hidden if f not in self.readable(resource))
+        fields = resource.fields.values()
+        return any(f.column in columns for f in fields if self.hides_field(resource, f))
+
+    def hides_field(self, resource: Resource, field: Field) -> bool:
+        """Whether the policy keeps a field from the actor that others may read."""
+        return field.readable and field not in self.readable(resource)
 
     def writable(self, resource: Resource, action: Action) -> frozenset[Field]:
         """The fields that a body may hold when it creates or updates a row."""
@@ -109,14 +113,17 @@ class Access:
 
     def _filled_value(self, field: Field, value: Any) -> Any:
         """An id that came as text, as the column has it."""
-        if not value and value is self.who.id:
+        if isinstance(value, Nobody):
             raise self.refusal(f"{field.name!r} is set to who asks: it can't be written")
-        if isinstance(value, str) and field.type.kind is not Kind.TEXT:
-            try:
-                return as_attribute(field, from_text(field.type, value))
-            except ValueError as fault:
-                raise self.refusal(f"{field.name!r} is set to {value!r}, but {fault}") from None
-        return value
+        if not isinstance(value, str) or field.type.kind is Kind.TEXT:
+            return value
+        try:
+            return as_attribute(field, from_text(field.type, value))
+        except ValueError as fault:
+            if value == self.who.id:
+                detail = f"{field.name!r} is set to who asks, and can't hold their id"
+                raise self.refusal(detail) from None
+            raise PolicyError(f"the policy sets {field.name!r} to {value!r}: {fault}") from None
 
     def _holds(self, rules: Mapping[str, FieldRule], name: str) -> bool:
         rule = rules.get(name, True)

@@ -70,6 +70,8 @@ def decide(rule: Rule, who: Actor, resource: Resource, action: Action) -> bool |
     if isinstance(verdict, bool):
         return verdict
     try:
+        if verdict is None:  # which SQLAlchemy takes for NULL; a return was forgotten
+            raise sa.exc.ArgumentError
         expression = sa.and_(verdict)
     except sa.exc.ArgumentError:
         raise PolicyError(

@@ -103,8 +103,9 @@ class Schema(Struct, frozen=True, eq=False):
         return tuple(r for _, r in sorted(self.resources.items()) if r.exposed)
 
     def exposing(self, table: FromClause) -> Resource | None:
-        """The resource that exposes a table."""
-        return next((r for r in self.resources.values() if r.exposed and r.table is table), None)
+        """The resource that exposes a table, one that has all of its rows before a subclass."""
+        found = [r for r in self.resources.values() if r.exposed and r.table is table]
+        return min(found, key=lambda r: r.criterion is not None, default=None)
 
     def of_mapper(self, mapper: Mapper[Any]) -> Resource | None:
         """The resource of a mapped class, exposed or not."""
