@@ -116,11 +116,11 @@ class Objects:
         except (ValueError, AssertionError) as error:
             self._faults.add(row.pointer, str(error))
             return None
+        self._changed.append((row, instance))
         self._set(instance, values, row)
         for name, related in row.related.items():
             self._relate(instance, name, related, row)
         self._written.append(("create", row.resource, instance))
-        self._changed.append((row, instance))
         return instance
 
     def update(self, instance: Any, row: RowPlan) -> None:
@@ -166,7 +166,7 @@ class Objects:
         assert attribute is not None
         target = self._plan.schema.resources[related.relation.target]
         existing, unseen = self._children(instance, attribute, related, target)
-        members = unseen
+        members: list[Any] = []
         for child in related.rows:
             member = self._member(child, existing)
             if member is not None and not any(member is m for m in unseen):
@@ -176,7 +176,7 @@ class Objects:
         self._links.change(instance, related.relation, [*existing.values()], members)
         value: Any = members[0] if members else None
         if related.relation.many:
-            value = _as_collection(instance, attribute, members)
+            value = _as_collection(instance, attribute, [*unseen, *members])
         try:
             setattr(instance, attribute, value)
         except (ValueError, AssertionError) as error:
@@ -216,20 +216,26 @@ class Objects:
         members: list[Any],
     ) -> None:
         """Rows whose foreign key is set or taken away are updated; orphans may be deleted."""
+        there = {id(child) for child in existing.values()}
+        stay = {id(member) for member in members}
+        added = [member for member in members if id(member) not in there]
+        left = [child for child in existing.values() if id(child) not in stay]
         if related.filled is None or not related.filled.theirs:
             return
         prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
-        there = {id(child) for child in existing.values()}
-        stay = {id(member) for member in members}
-        taken = [m for m in members if id(m) not in there and sa.inspect(m).has_identity]
-        left = [child for child in existing.values() if id(child) not in stay]
-        self.before("update", target, taken)
-        self.before("delete" if prop.cascade.delete_orphan else "update", target, left)
-        if left and not prop.cascade.delete_orphan:
-            writable = self._plan.access.writable(target, "update")
-            theirs = [f for f in target.fields.values() if f.column in related.filled.theirs]
-            for name in (f.name for f in theirs if f not in writable):
-                detail = f"leaves out rows whose {name!r} can't be written"
+        self.before("update", target, [m for m in added if sa.inspect(m).has_identity])
+        orphaned = prop.cascade.delete_orphan
+        if left and not orphaned:
+            self._require_writable(target, related)
+        self.before("delete" if orphaned else "update", target, left)
+
+    def _require_writable(self, target: Resource, related: RelatedPlan) -> None:
+        """Leaving out a row takes its foreign key away."""
+        writable = self._plan.access.writable(target, "update")
+        columns = related.filled.theirs if related.filled else ()
+        for field in target.fields.values():
+            if field.column in columns and field not in writable:
+                detail = f"leaves out rows whose {field.name!r} can't be written"
                 self._faults.add(related.pointer, detail, "read-only")
 
     def _member(self, child: RowPlan, existing: dict[Key, Any]) -> Any:
