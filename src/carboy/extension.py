@@ -47,6 +47,7 @@ from .schema import (
     Schema,
     SchemaError,
     Validate,
+    about_secrets,
     build_schema,
     default_name,
     subject_of,
@@ -153,6 +154,7 @@ class Carboy:
         readable: Sequence[str] | None = None,
         writable: Sequence[str] | None = None,
         hidden: Sequence[str] = (),
+        show: Sequence[str] = (),
         read_only: bool = False,
         search: Sequence[str] = (),
         order: str | None = None,
@@ -164,7 +166,10 @@ class Carboy:
         policy: Policy | None = None,
         public: Literal["read"] | None = None,
     ) -> None:
-        """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
+        """Expose a mapped class or a Table; docs/reference/resource.md explains the options.
+
+        What looks like a secret is hidden until ``readable`` or ``show`` names it, as the log says.
+        """
         subject = subject_of(model)
         name = name or default_name(subject)
         if policy is not None and public is not None:
@@ -173,23 +178,25 @@ class Carboy:
             raise SchemaError(f"resource {name!r}: public={public!r} must be 'read'")
         if policy is not None or public is not None:
             self._policies[name] = policy or PUBLIC
-        self.register(
-            Registration(
-                subject=subject,
-                name=name,
-                readable=tuple(readable) if readable is not None else None,
-                writable=tuple(writable) if writable is not None else None,
-                hidden=tuple(hidden),
-                read_only=read_only,
-                search=tuple(search),
-                order=order,
-                page_size=page_size,
-                max_page_size=max_page_size,
-                max_depth=max_depth,
-                require_match=require_match,
-                validate=validate,
-            )
+        registration = Registration(
+            subject=subject,
+            name=name,
+            readable=tuple(readable) if readable is not None else None,
+            writable=tuple(writable) if writable is not None else None,
+            hidden=tuple(hidden),
+            show=tuple(show),
+            read_only=read_only,
+            search=tuple(search),
+            order=order,
+            page_size=page_size,
+            max_page_size=max_page_size,
+            max_depth=max_depth,
+            require_match=require_match,
+            validate=validate,
         )
+        self.register(registration)
+        for message in about_secrets(registration):
+            logger.warning(message)
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,

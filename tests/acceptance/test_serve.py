@@ -284,6 +284,7 @@ def test_routes_and_schema_say_what_is_exposed(database: Path) -> None:
         "type": "text",
         "nullable": True,
         "readable": True,
+        "secret": False,
         "writable": False,
         "key": False,
     }

@@ -57,6 +57,7 @@ def _field(field: Field, resource: Resource) -> dict[str, Any]:
         "type": type_label(field.type),
         "nullable": field.nullable,
         "readable": field.readable,
+        "secret": field.secret,
         "writable": field.writable,
         "key": field in resource.key,
     }
@@ -107,7 +108,8 @@ def _marks(field: dict[str, Any]) -> str:
     marks = {
         "key": field["key"],
         "nullable": field["nullable"],
-        "hidden": not field["readable"],
+        "hidden": not field["readable"] and not field["secret"],
+        "hidden (looks like a secret)": field["secret"],
         "writable": field["writable"],
     }
     return ", ".join(mark for mark, holds in marks.items() if holds)
