@@ -52,7 +52,7 @@ from .schema import (
     default_name,
     subject_of,
 )
-from .settings import Settings, read_settings
+from .settings import SettingError, Settings, read_settings
 from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
@@ -321,6 +321,11 @@ class Carboy:
     def _build(self, state: State) -> Api:
         engine = _engine(state.source)
         settings = state.settings
+        if settings.row_security and engine.dialect.name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
+                "to 0"
+            )
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
@@ -330,14 +335,20 @@ class Carboy:
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(engine, statements=settings.statement_cache),
+            database=Database(
+                engine,
+                statements=settings.statement_cache,
+                row_security=bool(settings.row_security),
+            ),
             cursor_key=_cursor_key(flask.current_app, engine),
             plans=KeptPlans(settings.statement_cache),
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
-        """The access of a view of the application's own."""
-        return api.policies.access(self.actor) if policy else UNLIMITED
+        """The access of a view of the application's own; the database's own policies stay."""
+        if policy:
+            return api.policies.access(self.actor)
+        return Access(self.actor, {}) if api.database.row_security else UNLIMITED
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
         def respond(who: Actor) -> Response:

@@ -4,7 +4,7 @@ from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
 from .expressions import own_column
 from .view import view_statement
-from .write import keyed_objects, locked_rows, rows_with, rows_within
+from .write import keyed_objects, locked_rows, rows_left, rows_with, rows_within
 
 __all__ = [
     "Dialect",
@@ -16,6 +16,7 @@ __all__ = [
     "keyed_objects",
     "locked_rows",
     "own_column",
+    "rows_left",
     "rows_with",
     "rows_within",
     "view_statement",
