@@ -411,6 +411,11 @@ def api_of(app: flask.Flask) -> Carboy:
     return cast(State, app.extensions[_KEY]).carboy
 
 
+def built_api(app: flask.Flask) -> Api:
+    """What all requests of an application share, within its context; raises as it is built."""
+    return api_of(app)._api()
+
+
 def _to_flask(response: Response) -> flask.Response:
     return flask.Response(response.body, response.status, list(response.headers))
 
