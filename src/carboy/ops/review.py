@@ -229,7 +229,7 @@ def _condition_sql(api: Api, resource: Resource, condition: Condition) -> str:
     binds = [_shown(v, type_) for v, type_ in zip(condition.values, types, strict=True)]
     expression = policy_condition(resource, condition.form, binds, resource.source)
     # Within a SELECT, where subqueries find the row that they are about.
-    rows = sa.select(sa.literal_column("1")).select_from(resource.source)
+    rows: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(resource.source)
     whole, rest = _sql(api, rows.where(expression)), _sql(api, rows)
     return whole.removeprefix(rest).removeprefix(" WHERE ")
 
