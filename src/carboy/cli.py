@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
+from .access import ACTIONS, ANONYMOUS, Actor
 from .ops.api_keys import ApiKey, ApiKeyError, create_key, list_keys, revoke_key
 from .ops.history import prune_history
+from .ops.review import ReviewError, can, review
 from .schema import Schema
 from .serve import (
+    Openness,
     Served,
     ServerOptions,
     Target,
     TargetError,
     describe,
+    is_loopback,
     load,
     opened,
     reserve,
+    resolve,
+    reviewed,
     run,
     without_api,
 )
@@ -50,8 +56,12 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_PUBLIC = click.option("--public", is_flag=True, help="Let everybody read, on any address.")
+
+
 @main.command()
 @target_options
+@_PUBLIC
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
@@ -66,31 +76,49 @@ def serve(
     writable: bool,
     schema: str | None,
     prefix: str | None,
+    public: bool,
+    host: str,
     **options: Any,
 ) -> None:
-    """Serve a database, or an application, until Ctrl-C."""
-    with_faults(lambda: _serve(target_of(target, writable, schema, prefix), **options))
+    """Serve a database, or an application, until Ctrl-C.
+
+    A database is open to this machine alone: on another address than loopback, reading takes an
+    API key or a token, unless --public, and writing one with the role writer.
+    """
+
+    def start() -> None:
+        address = resolve(host)
+        meant = target_of(target, writable, schema, prefix)
+        _serve(at_address(meant, address, public), address, **options)
+
+    with_faults(start)
 
 
-def _serve(target: Target, host: str, port: int, workers: int, threads: int, reload: bool) -> None:
+def at_address(target: Target, address: str, public: bool) -> Target:
+    """The target as it is served on an address; TargetError for an application that is public."""
+    if not target.is_database:
+        if public:
+            raise TargetError("--public is for databases; an application has its own policies")
+        return target
+    elsewhere: Openness = "public" if public else "closed"
+    return replace(target, openness="open" if is_loopback(address) else elsewhere)
+
+
+def _serve(
+    target: Target, address: str, port: int, workers: int, threads: int, reload: bool
+) -> None:
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
     served = load(target)
     # Each worker opens its own connections.
     served.close()
-    address, port = reserve(host, port)
+    address, port = reserve(address, port)
     options = ServerOptions(address, port, workers, threads, reload)
-    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-        click.secho(
-            f"Warning: whoever can reach {host} can use this API; it asks nobody for a password.",
-            fg="yellow",
-            err=True,
-        )
-    run(target, options, ready=lambda: announce(served, options))
+    run(target, options, ready=lambda: announce(served, target, options))
 
 
-def announce(served: Served, options: ServerOptions) -> None:
-    """Say what is served, and where."""
+def announce(served: Served, target: Target, options: ServerOptions) -> None:
+    """Say what is served, where, and to whom."""
     host = f"[{options.host}]" if ":" in options.host else options.host
     root = f"http://{host}:{options.port}"
     click.echo(f"Serving {click.style(served.title, bold=True)}: {_contents(served)}")
@@ -98,6 +126,8 @@ def announce(served: Served, options: ServerOptions) -> None:
     first = served.api.exposed()[0].name if served.api and served.api.exposed() else None
     if first is not None:
         click.echo(f"  {root}{served.prefix}/{first}")
+    for line in describe.openness(served, target):
+        click.echo(line)
     click.echo("Ctrl-C stops it.")
     sys.stdout.flush()
 
@@ -145,12 +175,82 @@ def schema(as_json: bool, **arguments: Any) -> None:
         if as_json:
             click.echo(json.dumps({"resources": describe.describe(schema, prefix)}, indent=2))
             return
-        for number, (heading, lines) in enumerate(describe.resource_tables(schema, prefix)):
-            click.echo(("\n" if number else "") + click.style(heading, bold=True))
-            for line in lines:
-                click.echo(f"  {line}")
+        show_tables(describe.resource_tables(schema, prefix))
 
     with_faults(show)
+
+
+def review_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where a database is served: its rules depend on that."""
+    host = click.option(
+        "--host", default="127.0.0.1", show_default=True, help="As a database is served there."
+    )
+    return target_options(_PUBLIC(host(_JSON(command))))
+
+
+def who_of(text: str) -> Actor:
+    """The actor that ``anonymous``, ``42`` or ``42:editor,admin`` means."""
+    id_, _, roles = text.partition(":")
+    if text == "anonymous":
+        return ANONYMOUS
+    if not id_ or id_ == "anonymous":
+        raise click.BadParameter(f"{text!r} is no actor such as anonymous, 42 or 42:editor,admin")
+    return Actor(id_, frozenset(role for role in roles.split(",") if role))
+
+
+@main.command("can")
+@review_options
+@click.argument("actor", type=who_of)
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("resource", metavar="RESOURCE[/KEY]")
+def can_(
+    actor: Actor, action: Any, resource: str, host: str, public: bool, as_json: bool, **target: Any
+) -> None:
+    """Say whether an ACTOR may do something, and by which rule.
+
+    ACTOR is anonymous, an id (42), or an id with roles (42:editor,admin). The exit code is 0 for
+    yes, 1 for no.
+    """
+    allowed = False
+
+    def ask() -> None:
+        nonlocal allowed
+        name, _, key = resource.partition("/")
+        with reviewed(at_address(target_of(**target), resolve(host), public)) as api:
+            answer = can(api, actor, action, name, key or None)
+        allowed = answer.allowed
+        if as_json:
+            click.echo(json.dumps(msgspec.to_builtins(answer), indent=2))
+        else:
+            click.echo("\n".join(describe.answer_lines(answer)))
+
+    with_faults(ask)
+    sys.exit(0 if allowed else 1)
+
+
+@main.command("access")
+@review_options
+@click.option("--role", "roles", multiple=True, help="Another role to ask for; may be repeated.")
+def access(host: str, public: bool, as_json: bool, roles: tuple[str, ...], **target: Any) -> None:
+    """List who may do what: each resource, action and field by each kind of actor."""
+
+    def show() -> None:
+        with reviewed(at_address(target_of(**target), resolve(host), public)) as api:
+            found = review(api, roles)
+        if as_json:
+            click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        else:
+            show_tables(describe.review_tables(found))
+
+    with_faults(show)
+
+
+def show_tables(tables: Sequence[tuple[str, list[str]]]) -> None:
+    """Print headings with lines below them."""
+    for number, (heading, lines) in enumerate(tables):
+        click.echo(("\n" if number else "") + click.style(heading, bold=True))
+        for line in lines:
+            click.echo(f"  {line}")
 
 
 @main.group()
@@ -279,7 +379,7 @@ def with_faults(action: Callable[[], None]) -> None:
     """Run a command; what keeps it from starting is one line and exit code 2."""
     try:
         action()
-    except (TargetError, ApiKeyError) as error:
+    except (TargetError, ApiKeyError, ReviewError) as error:
         click.echo(f"carboy: {error}", err=True)
         sys.exit(2)
 

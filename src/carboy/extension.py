@@ -47,11 +47,12 @@ from .schema import (
     Schema,
     SchemaError,
     Validate,
+    about_secrets,
     build_schema,
     default_name,
     subject_of,
 )
-from .settings import Settings, read_settings
+from .settings import SettingError, Settings, read_settings
 from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
@@ -153,6 +154,7 @@ class Carboy:
         readable: Sequence[str] | None = None,
         writable: Sequence[str] | None = None,
         hidden: Sequence[str] = (),
+        show: Sequence[str] = (),
         read_only: bool = False,
         search: Sequence[str] = (),
         order: str | None = None,
@@ -165,7 +167,10 @@ class Carboy:
         policy: Policy | None = None,
         public: Literal["read"] | None = None,
     ) -> None:
-        """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
+        """Expose a mapped class or a Table; docs/reference/resource.md explains the options.
+
+        What looks like a secret is hidden until ``readable`` or ``show`` names it, as the log says.
+        """
         subject = subject_of(model)
         name = name or default_name(subject)
         if policy is not None and public is not None:
@@ -174,24 +179,26 @@ class Carboy:
             raise SchemaError(f"resource {name!r}: public={public!r} must be 'read'")
         if policy is not None or public is not None:
             self._policies[name] = policy or PUBLIC
-        self.register(
-            Registration(
-                subject=subject,
-                name=name,
-                readable=tuple(readable) if readable is not None else None,
-                writable=tuple(writable) if writable is not None else None,
-                hidden=tuple(hidden),
-                read_only=read_only,
-                search=tuple(search),
-                order=order,
-                page_size=page_size,
-                max_page_size=max_page_size,
-                max_depth=max_depth,
-                require_match=require_match,
-                validate=validate,
-                history=history,
-            )
+        registration = Registration(
+            subject=subject,
+            name=name,
+            readable=tuple(readable) if readable is not None else None,
+            writable=tuple(writable) if writable is not None else None,
+            hidden=tuple(hidden),
+            show=tuple(show),
+            read_only=read_only,
+            search=tuple(search),
+            order=order,
+            page_size=page_size,
+            max_page_size=max_page_size,
+            max_depth=max_depth,
+            require_match=require_match,
+            validate=validate,
+            history=history,
         )
+        self.register(registration)
+        for message in about_secrets(registration):
+            logger.warning(message)
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,
@@ -316,6 +323,11 @@ class Carboy:
     def _build(self, state: State) -> Api:
         engine = _engine(state.source)
         settings = state.settings
+        if settings.row_security and engine.dialect.name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
+                "to 0"
+            )
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
@@ -325,14 +337,20 @@ class Carboy:
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(engine, statements=settings.statement_cache),
+            database=Database(
+                engine,
+                statements=settings.statement_cache,
+                row_security=bool(settings.row_security),
+            ),
             cursor_key=_cursor_key(flask.current_app, engine),
             plans=KeptPlans(settings.statement_cache),
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
-        """The access of a view of the application's own."""
-        return api.policies.access(self.actor) if policy else UNLIMITED
+        """The access of a view of the application's own; the database's own policies stay."""
+        if policy:
+            return api.policies.access(self.actor)
+        return Access(self.actor, {}) if api.database.row_security else UNLIMITED
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
         def respond(who: Actor) -> Response:
@@ -398,6 +416,11 @@ def settings_of(app: flask.Flask) -> Settings:
 def api_of(app: flask.Flask) -> Carboy:
     """The Carboy that an application was given to."""
     return cast(State, app.extensions[_KEY]).carboy
+
+
+def built_api(app: flask.Flask) -> Api:
+    """What all requests of an application share, within its context; raises as it is built."""
+    return api_of(app)._api()
 
 
 def _to_flask(response: Response) -> flask.Response:

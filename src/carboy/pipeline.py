@@ -82,8 +82,8 @@ def read(api: Api, resource: Resource, request: Request, access: Access) -> Resp
     planned = _planned(api, resource, request, access)
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
-        return respond_item(request, execute_read(api.database, planned))
-    result = execute_read(api.database, planned)
+        return respond_item(request, execute_read(api.database, planned, access.who))
+    result = execute_read(api.database, planned, access.who)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
 
@@ -154,7 +154,7 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
     planned = plan_view(
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
-    result = execute_view(api.database, planned, view.session)
+    result = execute_view(api.database, planned, access.who, view.session)
     return respond_view(planned, result, view.envelope, view.status)
 
 

@@ -63,6 +63,11 @@ TABLE = (
         "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
     ),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
+    Setting(
+        "CARBOY_ROW_SECURITY",
+        0,
+        "Whether PostgreSQL's row-level security is told who asks, in each transaction; 1 for yes.",
+    ),
     Setting("CARBOY_JWT_SECRET", "", "The secret of tokens by HS256: 32 random bytes or more."),
     Setting("CARBOY_JWT_PUBLIC_KEY", "", "The key of tokens by RS256, ES256 or EdDSA, in PEM."),
     Setting("CARBOY_JWT_JWKS", "", "Or a set of such keys: a file, or an https:// URL."),
@@ -122,6 +127,7 @@ class Settings(Struct, frozen=True):
     rate_limit_writes: str = ""
     rate_limit_storage: str = "memory://"
     statement_cache: int = 1024
+    row_security: int = 0
     jwt_secret: str = ""
     jwt_public_key: str = ""
     jwt_jwks: str = ""

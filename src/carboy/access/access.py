@@ -175,6 +175,17 @@ def check_policy(resource: Resource, policy: Policy) -> None:
                     f"resource {resource.name!r}: its policy's {option} names {name!r}, "
                     f"which isn't there; it has {known}"
                 )
+    for name in policy.fields:
+        if not resource.fields[name].readable:
+            fix = (
+                f"show=({name!r},) makes it readable"
+                if resource.fields[name].secret
+                else ("a rule for what nobody may read has no effect")
+            )
+            raise SchemaError(
+                f"resource {resource.name!r}: its policy's fields name {name!r}, "
+                f"which is hidden; {fix}"
+            )
     for field in resource.key:
         if field.name in policy.fields:
             raise SchemaError(

@@ -25,7 +25,7 @@ class Field(Struct, frozen=True, eq=False):
     """One column, or an expression over columns, under its public name.
 
     ``has_default`` says that a row may leave it out. ``generated`` columns are written by the
-    database alone.
+    database alone. ``secret`` ones can't be read because they look like secrets.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Field(Struct, frozen=True, eq=False):
     generated: bool = False
     readable: bool = True
     writable: bool = True
+    secret: bool = False
 
 
 class Relation(Struct, frozen=True, eq=False):

@@ -1,20 +1,24 @@
 """What the commands need: a database or an application to serve, and a server."""
 
-from .app import Opened, Served, Target, load, opened, without_api
+from .app import Opened, Openness, Served, Target, load, opened, reviewed, without_api
 from .database import open_engine
 from .errors import TargetError
-from .server import ServerOptions, reserve, run
+from .server import ServerOptions, is_loopback, reserve, resolve, run
 
 __all__ = [
     "Opened",
+    "Openness",
     "Served",
     "ServerOptions",
     "Target",
     "TargetError",
+    "is_loopback",
     "load",
     "open_engine",
     "opened",
     "reserve",
+    "resolve",
+    "reviewed",
     "run",
     "without_api",
 ]

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import flask
 import sqlalchemy as sa
@@ -19,12 +19,17 @@ from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
 from .. import settings
-from ..access import OPEN
-from ..extension import Carboy, api_of, engine_of, settings_of
+from ..access import CLOSED, OPEN, PUBLIC
+from ..extension import Carboy, api_of, built_api, engine_of, settings_of
+from ..pipeline import Api
 from ..schema import Reflected, Schema, SchemaError, reflect
 from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
+Openness: TypeAlias = Literal["open", "public", "closed"]
+"""To whom a database is open: to everybody, to everybody for reading, or to nobody unknown."""
+
+_POLICIES = {"open": OPEN, "public": PUBLIC, "closed": CLOSED}
 _SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
 
 
@@ -36,6 +41,7 @@ class Target(Struct, frozen=True):
     schema: str | None = None
     prefix: str = "/api"
     connections: int = 5
+    openness: Openness = "open"
 
     @property
     def is_database(self) -> bool:
@@ -76,6 +82,19 @@ class Opened(Struct, frozen=True, eq=False):
 def load(target: Target) -> Served:
     """The application that a target means; TargetError where there is none."""
     return _load_database(target) if target.is_database else _load_application(target.text)
+
+
+@contextmanager
+def reviewed(target: Target) -> Iterator[Api]:
+    """The API of a target, in its application's context; TargetError where it has none."""
+    served = load(target)
+    try:
+        if served.api is None or not isinstance(served.wsgi, flask.Flask):
+            raise without_api(target)
+        with served.wsgi.app_context():
+            yield built_api(served.wsgi)
+    finally:
+        served.close()
 
 
 @contextmanager
@@ -121,7 +140,7 @@ def _load_database(target: Target) -> Served:
     engine = open_engine(target.text, writable=target.writable, connections=target.connections)
     try:
         reflected = _reflect(engine, target)
-        app = reflected_app(engine, reflected, target.prefix)
+        app = reflected_app(engine, reflected, target)
         with app.app_context():
             schema = api_of(app).schema
     except (SchemaError, settings.SettingError) as error:
@@ -154,12 +173,13 @@ def _reflect(engine: Engine, target: Target) -> Reflected:
     return reflected
 
 
-def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Flask:
+def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask.Flask:
     """A Flask application that is nothing but the API; ``CARBOY_*`` variables set it up."""
+    prefix = target.prefix
     app = flask.Flask("carboy", static_folder=None, template_folder=None)
     app.config |= _environment()
     app.config["CARBOY_PREFIX"] = prefix
-    Carboy(app, engine, policy=OPEN).register(*reflected.registrations)
+    Carboy(app, engine, policy=_POLICIES[target.openness]).register(*reflected.registrations)
     if prefix.strip("/"):
 
         def home() -> Response:
@@ -185,7 +205,7 @@ def _load_application(text: str) -> Served:
         try:
             with wsgi.app_context():
                 schema, prefix = api_of(wsgi).schema, wsgi.config.get("CARBOY_PREFIX", "/api")
-        except (SchemaError, sa.exc.SQLAlchemyError) as error:
+        except (SchemaError, settings.SettingError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
     return Served(wsgi=wsgi, title=text, api=schema, prefix=str(prefix).rstrip("/"))
 

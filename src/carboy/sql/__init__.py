@@ -5,7 +5,7 @@ from .dialects import Dialect, dialect_for
 from .expressions import own_column
 from .history import HISTORY, compile_history
 from .view import view_statement
-from .write import keyed_objects, locked_rows, rows_with, rows_within
+from .write import keyed_objects, locked_rows, rows_left, rows_with, rows_within
 
 __all__ = [
     "HISTORY",
@@ -19,6 +19,7 @@ __all__ = [
     "keyed_objects",
     "locked_rows",
     "own_column",
+    "rows_left",
     "rows_with",
     "rows_within",
     "view_statement",
