@@ -98,7 +98,7 @@ def history(api: Api, request: Request, access: Access) -> Response:
     key = history_key(request.key or "") or ""
     context = Context(api.schema, api.settings, access)
     planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
-    result = execute_history(api.database, planned)
+    result = execute_history(api.database, planned, access.who)
     if result is None:
         raise NotFound(f"{resource.name!r} has no row {key!r}")
     return respond_list(request, planned, result, api.cursor_key)

@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, Session, object_session
 
+from ..access import Actor
 from ..plan import (
     PlannedHistory,
     ReadPlan,
@@ -43,13 +44,15 @@ Values: TypeAlias = dict[str, msgspec.Raw]
 _NULL = msgspec.Raw(b"null")
 
 
-def execute_history(database: Database, planned: PlannedHistory) -> ReadResult | None:
+def execute_history(
+    database: Database, planned: PlannedHistory, who: Actor
+) -> ReadResult | None:
     """One page of a row's history; None where there is no such row, or it may not be read."""
     prepare_history(database)
     plan = planned.plan
     dialect = database.engine.dialect
     statement = database.statement(plan, lambda: compile_history(plan, database.dialect, dialect))
-    row = database.fetch(statement, planned.values)
+    row = database.fetch(statement, planned.values, who)
     assert row is not None
     body, rows, last, known = row
     if not known:
