@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,10 +17,10 @@ from msgspec import Struct
 from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
-from .. import settings
 from ..access import OPEN
-from ..extension import Carboy, api_of, engine_of
+from ..extension import Carboy, api_of, engine_of, settings_of
 from ..schema import Reflected, Schema, SchemaError, reflect
+from ..settings import SettingError
 from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
@@ -108,7 +107,7 @@ def _load_database(target: Target) -> Served:
         app = reflected_app(engine, reflected, target.prefix)
         with app.app_context():
             schema = api_of(app).schema
-    except (SchemaError, settings.SettingError) as error:
+    except (SchemaError, SettingError) as error:
         engine.dispose()
         raise TargetError(str(error)) from None
     except TargetError:
@@ -139,10 +138,8 @@ def _reflect(engine: Engine, target: Target) -> Reflected:
 
 
 def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Flask:
-    """A Flask application that is nothing but the API; ``CARBOY_*`` variables set it up."""
+    """A Flask application that is nothing but the API."""
     app = flask.Flask("carboy", static_folder=None, template_folder=None)
-    names = {row.name for row in settings.TABLE}
-    app.config |= {name: value for name, value in os.environ.items() if name in names}
     app.config["CARBOY_PREFIX"] = prefix
     Carboy(app, engine, policy=OPEN).register(*reflected.registrations)
     if prefix.strip("/"):
@@ -163,10 +160,10 @@ def _load_application(text: str) -> Served:
     if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
         try:
             with wsgi.app_context():
-                schema, prefix = api_of(wsgi).schema, wsgi.config.get("CARBOY_PREFIX", "/api")
+                schema, prefix = api_of(wsgi).schema, settings_of(wsgi).prefix
         except (SchemaError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
-    return Served(wsgi=wsgi, title=text, api=schema, prefix=str(prefix).rstrip("/"))
+    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix.rstrip("/"))
 
 
 def _find_application(text: str) -> Callable[..., Any]:
