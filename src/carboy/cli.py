@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import msgspec
+from flask.cli import load_dotenv
 
 from .ops.api_keys import ApiKey, ApiKeyError, create_key, list_keys, revoke_key
 from .schema import Schema
@@ -20,6 +21,7 @@ from .serve import (
     ServerOptions,
     Target,
     TargetError,
+    check_target,
     describe,
     load,
     opened,
@@ -35,6 +37,11 @@ _TARGET = click.argument("target", metavar="DATABASE_URL|FILE|MODULE:APP", envva
 @click.version_option(package_name="carboy", message="carboy %(version)s")
 def main() -> None:
     """A REST API from SQLAlchemy models, or from an existing database."""
+    # As the command `flask` does, so that an application finds the same in either.
+    try:
+        load_dotenv()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f".env can't be read: {error}") from None
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,16 +56,20 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_WORKERS = click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+_THREADS = click.option(
+    "--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="In each worker."
+)
+
+
 @main.command()
 @target_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
 )
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option(
-    "--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="In each worker."
-)
+@_WORKERS
+@_THREADS
 @click.option("--reload", is_flag=True, help="Restart when Python files here change (MODULE:APP).")
 def serve(
     target: str,
@@ -77,6 +88,7 @@ def _serve(target: Target, host: str, port: int, workers: int, threads: int, rel
     served = load(target)
     # Each worker opens its own connections.
     served.close()
+    target = msgspec.structs.replace(target, connections=threads)
     address, port = reserve(host, port)
     options = ServerOptions(address, port, workers, threads, reload)
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
@@ -150,6 +162,34 @@ def schema(as_json: bool, **arguments: Any) -> None:
                 click.echo(f"  {line}")
 
     with_faults(show)
+
+
+@main.command("check")
+@target_options
+@_WORKERS
+@_THREADS
+@_JSON
+def check_(workers: int, threads: int, as_json: bool, **arguments: Any) -> None:
+    """Say what is wrong or unsafe for production; exit code 1 for errors."""
+    errors = 0
+
+    def show() -> None:
+        nonlocal errors
+        target = msgspec.structs.replace(target_of(**arguments), connections=threads)
+        found = check_target(target, workers=workers, threads=threads)
+        errors = sum(finding.level == "error" for finding in found)
+        if as_json:
+            click.echo(json.dumps({"findings": msgspec.to_builtins(found)}, indent=2))
+            return
+        for finding in found:
+            color = "red" if finding.level == "error" else "yellow"
+            click.echo(f"{click.style(finding.level, fg=color)}: {finding.name}")
+            click.echo(f"  {finding.detail}\n  Fix: {finding.fix}")
+        warnings = len(found) - errors
+        click.echo(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+
+    with_faults(show)
+    sys.exit(1 if errors else 0)
 
 
 @main.group()

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -190,6 +191,17 @@ def outside() -> tuple[Source, ...]:
         if name in _NAMES or (name.startswith(_START) and not _OF_KUBERNETES.fullmatch(name))
     }
     return Source("the environment", given), Source(".env", _dotenv())
+
+
+def unread_dotenv() -> bool:
+    """Whether the current folder has a ``.env``, which isn't read without python-dotenv."""
+    if not get_load_dotenv() or not Path(".env").is_file():
+        return False
+    try:
+        import dotenv  # noqa: F401  whether it is there
+    except ModuleNotFoundError:
+        return True
+    return False
 
 
 def read_settings(config: Mapping[str, Any], others: tuple[Source, ...] = ()) -> Settings:
