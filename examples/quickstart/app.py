@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from dotenv import load_dotenv
 from flask import Flask, Response
+from flask.cli import load_dotenv
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

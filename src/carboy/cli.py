@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import msgspec
+from flask.cli import load_dotenv
 from msgspec.structs import replace
 
 from .access import ACTIONS, ANONYMOUS, Actor
@@ -24,6 +25,7 @@ from .serve import (
     ServerOptions,
     Target,
     TargetError,
+    check_target,
     describe,
     is_loopback,
     load,
@@ -42,6 +44,11 @@ _TARGET = click.argument("target", metavar="DATABASE_URL|FILE|MODULE:APP", envva
 @click.version_option(package_name="carboy", message="carboy %(version)s")
 def main() -> None:
     """A REST API from SQLAlchemy models, or from an existing database."""
+    # As the command `flask` does, so that an application finds the same in either.
+    try:
+        load_dotenv()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f".env can't be read: {error}") from None
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,6 +64,10 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _PUBLIC = click.option("--public", is_flag=True, help="Let everybody read, on any address.")
+_WORKERS = click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+_THREADS = click.option(
+    "--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="In each worker."
+)
 
 
 @main.command()
@@ -66,10 +77,8 @@ _PUBLIC = click.option("--public", is_flag=True, help="Let everybody read, on an
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
 )
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option(
-    "--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="In each worker."
-)
+@_WORKERS
+@_THREADS
 @click.option("--reload", is_flag=True, help="Restart when Python files here change (MODULE:APP).")
 def serve(
     target: str,
@@ -112,6 +121,7 @@ def _serve(
     served = load(target)
     # Each worker opens its own connections.
     served.close()
+    target = replace(target, connections=threads)
     address, port = reserve(address, port)
     options = ServerOptions(address, port, workers, threads, reload)
     run(target, options, ready=lambda: announce(served, target, options))
@@ -279,6 +289,34 @@ def _prune(target: Target, days: int | None) -> None:
         number = prune_history(found.engine, kept)
     entries = "1 entry" if number == 1 else f"{number} entries"
     click.echo(f"Deleted {entries} older than {_counted(kept, 'day')}.")
+
+
+@main.command("check")
+@target_options
+@_WORKERS
+@_THREADS
+@_JSON
+def check_(workers: int, threads: int, as_json: bool, **arguments: Any) -> None:
+    """Say what is wrong or unsafe for production; exit code 1 for errors."""
+    errors = 0
+
+    def show() -> None:
+        nonlocal errors
+        target = replace(target_of(**arguments), connections=threads)
+        found = check_target(target, workers=workers, threads=threads)
+        errors = sum(finding.level == "error" for finding in found)
+        if as_json:
+            click.echo(json.dumps({"findings": msgspec.to_builtins(found)}, indent=2))
+            return
+        for finding in found:
+            color = "red" if finding.level == "error" else "yellow"
+            click.echo(f"{click.style(finding.level, fg=color)}: {finding.name}")
+            click.echo(f"  {finding.detail}\n  Fix: {finding.fix}")
+        warnings = len(found) - errors
+        click.echo(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+
+    with_faults(show)
+    sys.exit(1 if errors else 0)
 
 
 @main.group()

@@ -52,7 +52,7 @@ from .schema import (
     default_name,
     subject_of,
 )
-from .settings import SettingError, Settings, read_settings
+from .settings import SettingError, Settings, outside, read_settings
 from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
@@ -119,11 +119,11 @@ class Carboy:
             self.init_app(app, db)
 
     def init_app(self, app: flask.Flask, db: Any = None, *, actor: Login | None = None) -> None:
-        """Add the API to an application; raises SchemaError, and SettingError for its config."""
+        """Add the API to an application; raises SchemaError, and SettingError for its settings."""
         source = db if db is not None else self._db
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
-        settings = read_settings(app.config)
+        settings = read_settings(app.config, outside())
         identify = Identify(settings, actor or self._login)
         edge = make_edge(settings, identify.headers)
         app.extensions[_KEY] = State(
@@ -408,11 +408,6 @@ def engine_of(app: flask.Flask) -> Engine:
     return _engine(cast(State, app.extensions[_KEY]).source)
 
 
-def settings_of(app: flask.Flask) -> Settings:
-    """The settings of an application that was given to a Carboy."""
-    return cast(State, app.extensions[_KEY]).settings
-
-
 def api_of(app: flask.Flask) -> Carboy:
     """The Carboy that an application was given to."""
     return cast(State, app.extensions[_KEY]).carboy
@@ -421,6 +416,21 @@ def api_of(app: flask.Flask) -> Carboy:
 def built_api(app: flask.Flask) -> Api:
     """What all requests of an application share, within its context; raises as it is built."""
     return api_of(app)._api()
+
+
+def settings_of(app: flask.Flask) -> Settings:
+    """The settings of an application that was given to a Carboy."""
+    return cast(State, app.extensions[_KEY]).settings
+
+
+def policies_of(app: flask.Flask) -> Mapping[str, Policy]:
+    """The policies of its exposed resources, within its context."""
+    return api_of(app)._api().policies.policies
+
+
+def takes_logins(app: flask.Flask) -> bool:
+    """Whether it has a login of its own, and so cookies that stand for an actor."""
+    return "Cookie" in cast(State, app.extensions[_KEY]).identify.headers
 
 
 def _to_flask(response: Response) -> flask.Response:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from carboy import OPEN, Carboy
+from carboy import ANONYMOUS, OPEN, Carboy
 from carboy.execute import execute_history
 from carboy.ops.history import create_history_table
 from carboy.plan import Context, plan_history
@@ -213,7 +213,7 @@ def _seen(shop: Shop, name: str, key: str, **plan: Any) -> list[Any] | None:
     context = Context(api.schema, api.settings)
     planned = plan_history(context, api.schema.resources[name], key, Query(), cursor_key=b"")
     limited = replace(planned, plan=replace(planned.plan, all_rows=False, **plan))
-    result = execute_history(api.database, limited)
+    result = execute_history(api.database, limited, ANONYMOUS)
     if result is None:
         return None
     return [entry["changes"] for entry in json.loads(result.body)]

@@ -44,9 +44,7 @@ Values: TypeAlias = dict[str, msgspec.Raw]
 _NULL = msgspec.Raw(b"null")
 
 
-def execute_history(
-    database: Database, planned: PlannedHistory, who: Actor
-) -> ReadResult | None:
+def execute_history(database: Database, planned: PlannedHistory, who: Actor) -> ReadResult | None:
     """One page of a row's history; None where there is no such row, or it may not be read."""
     prepare_history(database)
     plan = planned.plan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,11 +17,11 @@ from msgspec import Struct
 from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
-from .. import settings
 from ..access import CLOSED, OPEN, PUBLIC
 from ..extension import Carboy, api_of, built_api, engine_of, settings_of
 from ..pipeline import Api
 from ..schema import Reflected, Schema, SchemaError, reflect
+from ..settings import SettingError, Settings, outside, read_settings
 from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
@@ -76,7 +75,7 @@ class Opened(Struct, frozen=True, eq=False):
     """What a command works on where nothing is served: a database, and the settings for it."""
 
     engine: Engine
-    settings: settings.Settings
+    settings: Settings
 
 
 def load(target: Target) -> Served:
@@ -122,8 +121,8 @@ def opened(target: Target) -> Iterator[Opened]:
 
 def _opened_database(target: Target) -> Opened:
     try:
-        known = settings.read_settings(_environment())
-    except settings.SettingError as error:
+        known = read_settings({}, outside())
+    except SettingError as error:
         raise TargetError(str(error)) from None
     return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
 
@@ -143,7 +142,7 @@ def _load_database(target: Target) -> Served:
         app = reflected_app(engine, reflected, target)
         with app.app_context():
             schema = api_of(app).schema
-    except (SchemaError, settings.SettingError) as error:
+    except (SchemaError, SettingError) as error:
         engine.dispose()
         raise TargetError(str(error)) from None
     except TargetError:
@@ -174,10 +173,9 @@ def _reflect(engine: Engine, target: Target) -> Reflected:
 
 
 def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask.Flask:
-    """A Flask application that is nothing but the API; ``CARBOY_*`` variables set it up."""
+    """A Flask application that is nothing but the API."""
     prefix = target.prefix
     app = flask.Flask("carboy", static_folder=None, template_folder=None)
-    app.config |= _environment()
     app.config["CARBOY_PREFIX"] = prefix
     Carboy(app, engine, policy=_POLICIES[target.openness]).register(*reflected.registrations)
     if prefix.strip("/"):
@@ -189,12 +187,6 @@ def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask
     return app
 
 
-def _environment() -> dict[str, str]:
-    """What the environment's ``CARBOY_*`` variables set."""
-    names = {row.name for row in settings.TABLE}
-    return {name: value for name, value in os.environ.items() if name in names}
-
-
 # --- an application ---
 
 
@@ -204,10 +196,10 @@ def _load_application(text: str) -> Served:
     if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
         try:
             with wsgi.app_context():
-                schema, prefix = api_of(wsgi).schema, wsgi.config.get("CARBOY_PREFIX", "/api")
-        except (SchemaError, settings.SettingError, sa.exc.SQLAlchemyError) as error:
+                schema, prefix = api_of(wsgi).schema, settings_of(wsgi).prefix
+        except (SchemaError, SettingError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
-    return Served(wsgi=wsgi, title=text, api=schema, prefix=str(prefix).rstrip("/"))
+    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix.rstrip("/"))
 
 
 def _find_application(text: str) -> Callable[..., Any]:
