@@ -166,7 +166,7 @@ class Objects:
         assert attribute is not None
         target = self._plan.schema.resources[related.relation.target]
         existing, unseen = self._children(instance, attribute, related, target)
-        members = unseen
+        members: list[Any] = []
         for child in related.rows:
             member = self._member(child, existing)
             if member is not None and not any(member is m for m in unseen):
@@ -176,7 +176,7 @@ class Objects:
         self._links.change(instance, related.relation, [*existing.values()], members)
         value: Any = members[0] if members else None
         if related.relation.many:
-            value = _as_collection(instance, attribute, members)
+            value = _as_collection(instance, attribute, [*unseen, *members])
         try:
             setattr(instance, attribute, value)
         except (ValueError, AssertionError) as error:
