@@ -83,10 +83,11 @@ def test_a_leak_path_tells_what_is_expected(vault: Vault, what: str, path: str, 
     statuses: set[int] = set()
     same = True
     for ask in asks[path]:
-        answers, elsewhere = vault.ask(actor, ask), vault.ask(actor, ask, other)
+        answers = vault.ask(actor, ask)
         statuses |= {answer.status for answer in answers}
-        same = same and answers == elsewhere
-        assert expected.endswith("!") or answers == elsewhere, ask
+        if same:  # one difference is enough for a "!"
+            same = answers == vault.ask(actor, ask, other)
+            assert same or expected.endswith("!"), ask
         assert actor in of.seers or not hidden_words(of, ask, answers)
     cell = ",".join(map(str, sorted(statuses))) + ("=" if same else "!")
     assert cell == expected
