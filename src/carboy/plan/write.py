@@ -138,6 +138,9 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
 
 def _require(access: Access, resource: Resource, action: Action) -> None:
     """Refuse what the actor may do to no row; of an upsert one half may do."""
+    if action in ("create", "upsert") and access.rows(resource, "create") is not False:
+        # Whoever can't be entered as who creates a row learns nothing by trying.
+        access.values(resource, "create")
     if action in ("upsert", "replace") and access.rows(resource, "create") is not False:
         return
     asked: dict[Action, AccessAction] = {"create": "create", "delete": "delete"}
