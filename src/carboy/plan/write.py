@@ -23,8 +23,8 @@ from ..errors import (
 from ..request import EntityTags, Request, parse_json, parse_rows, split_key
 from ..schema import Field, Resource, Schema, as_attribute, from_text
 from .context import Context
+from .node import Parameters, plan_node
 from .nodes import Allowed, Compare, Every, FieldValue, Node, Predicate, ReadPlan, Slot
-from .read import Parameters, plan_node
 from .recording import Recording, plan_recording
 from .rows import RowPlan, RowReader
 from .unique import conflict_fields, require_distinct
