@@ -1,27 +1,22 @@
 """Random requests of an actor who wants to know what there is beyond what may be read.
 
-Field names are known, hidden and unknown ones, values come from both worlds, and foreign keys
-point at readable, unreadable and missing rows. Only what would tell by itself is left out:
-a value of a unique field, or a key, that an unreadable row may have; and deletes of rows that
-unreadable ones point at.
+Foreign keys point at readable, unreadable and missing rows. Only what would tell by itself is
+left out: a value of a unique field, or a key, that an unreadable row may have; and deletes of
+rows that unreadable ones point at.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import enum
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
-from urllib.parse import quote
-
-import sqlalchemy as sa
 
 from carboy.schema import Schema
 
+from .reading import Reader, path_of, query_of, sent
 from .two_worlds import (
     LAST,
     SIZES,
@@ -36,9 +31,6 @@ from .two_worlds import (
     seen,
 )
 
-ORDERED = ("eq", "neq", "gt", "gte", "lt", "lte", "isdistinct", "in")
-WORDY = ("like", "ilike", "fts", "plfts", "phfts", "wfts", "eq(any)", "like(any)", "ilike(all)")
-CONTAINING = ("cs", "cd", "ov")
 CASCADES = {("comments", "post_id"), ("posts", "parent_id"), ("post_tags", "post_id"),
             ("post_tags", "tag_id")}  # fmt: skip
 """Foreign keys that don't stand in the way of deleting the row that they point at."""
@@ -74,268 +66,19 @@ class Ask:
         return f"{self.method} /api/{self.path}?{self.query} {dict(self.headers)}{body}"
 
 
-class Asker:
+class Asker(Reader):
     """Makes the requests of one actor about two worlds."""
 
     def __init__(self, rng: Random, schema: Schema, worlds: Sequence[World], who: Who) -> None:
-        self.rng = rng
-        self.schema = schema
-        self.worlds = worlds
-        self.who = who
-        self.seen = seen(worlds[0], who)
-        self.features: Counter[str] = Counter()
+        super().__init__(rng, schema, worlds, who)
         self.pinned = {key for world in worlds for key in _pinned(world, who)}
         self._fresh = LAST
 
     def ask(self, *, writes: float = 0.4) -> Ask:
         """A request."""
         self.features = Counter()
-        made = self._write() if self.chance(writes) else self._read()
-        return Ask(*made, features=tuple(self.features))
-
-    # Choosing
-
-    def chance(self, share: float) -> bool:
-        return self.rng.random() < share
-
-    def one(self, choices: Sequence[Any]) -> Any:
-        return self.rng.choice(list(choices))
-
-    def note(self, feature: str) -> None:
-        self.features[feature] += 1
-
-    def name(self, table: str) -> str:
-        """A field's name: mostly one that may be read."""
-        hidden = hidden_fields(table, self.who)
-        names = [c.name for c in TABLES[table].columns]
-        if hidden and self.chance(0.04):
-            self.note("hidden field")
-            return str(self.one(sorted(hidden)))
-        if self.chance(0.01):
-            self.note("unknown field")
-            return "nope"
-        return str(self.one([n for n in names if n not in hidden]))
-
-    def relations(self, table: str, *, many: bool | None = None) -> list[tuple[str, str]]:
-        """Names of relations, hints included, and where they lead."""
-        found = []
-        for name, choices in sorted(self.schema.resources[table].relations.items()):
-            for one in choices:
-                hint = f"!{one.hints[0]}" if len(choices) > 1 and one.hints else ""
-                if many is None or one.many == many:
-                    found.append((name + hint, one.target))
-        return found
-
-    def key(self, table: str) -> Key:
-        """A key: of a row that may be read, of one that may not, or of none."""
-        rows = self.seen[table]
-        if rows and self.chance(0.6):
-            self.note("readable key")
-            return self.one(sorted(rows))  # type: ignore[no-any-return]
-        if self.chance(0.7):
-            unseen = sorted({k for w in self.worlds for k in w[table]} - rows.keys())
-            if unseen:
-                self.note("unreadable key")
-                return self.one(unseen)  # type: ignore[no-any-return]
-        self.note("missing key")
-        return tuple(self.rng.randint(70, 80) for _ in TABLES[table].primary_key)
-
-    def stored(self, table: str, name: str) -> Any:
-        """A value that the field has somewhere, in rows that may be read or not."""
-        values = [row[name] for world in self.worlds for row in world[table].values()]
-        values = [value for value in values if value is not None]
-        return self.one(values) if values else None
-
-    # Reads
-
-    def _read(self) -> tuple[Any, ...]:
-        table = str(self.one(list(SIZES)))
-        headers: dict[str, str] = {}
-        method = "HEAD" if self.chance(0.03) else "GET"
-        if self.chance(0.15):
-            self.note("item")
-            parts = [self.select(table, 0)] if self.chance(0.7) else []
-            return method, f"{table}/{_path(self.key(table))}", _query(parts), headers
-        parts = self.level(table, "", 0)
-        searchable = self.schema.resources[table].search
-        if self.chance(0.5 if searchable else 0.02):
-            self.note("q")
-            parts.append(("q", str(self.one(("draft", "secret", "plan", "ann bob", "a", "é")))))
-        self._window(parts, headers)
-        return method, table, _query(parts), headers
-
-    def _window(self, parts: list[tuple[str, str]], headers: dict[str, str]) -> None:
-        if self.chance(0.15):
-            self.note("page")
-            parts.append(("page", str(self.rng.randint(1, 3))))
-            parts.append(("per_page", str(self.rng.randint(1, 6))))
-        elif self.chance(0.5):
-            self.note("limit")
-            parts.append(("limit", str(self.rng.randint(0, 6))))
-            if self.chance(0.3):
-                self.note("offset")
-                parts.append(("offset", str(self.rng.randint(0, 4))))
-        if self.chance(0.3):
-            count = self.one(("exact", "planned", "estimated"))
-            self.note(f"count={count}")
-            headers["Prefer"] = f"count={count}"
-
-    def level(self, table: str, path: str, depth: int) -> list[tuple[str, str]]:
-        """What is asked of a table, and of what is embedded in it: the query's parameters."""
-        parts: list[tuple[str, str]] = []
-        if self.chance(0.15):
-            parts.append(("select", self.grouped(table)))
-        elif self.chance(0.85):
-            below: list[tuple[str, str]] = []
-            parts.append(("select", self.items(table, path, depth, below)))
-            parts += below
-        for _ in range(self.one((0, 0, 1, 1, 2))):
-            parts.append(self.filter(table, ""))
-        if self.chance(0.4) and "()" not in dict(parts).get("select", ""):
-            parts.append(("order", self.order(table)))
-        return parts
-
-    def select(self, table: str, depth: int) -> tuple[str, str]:
-        """A select without parameters for its embeds."""
-        return "select", self.items(table, "", depth, [])
-
-    def items(self, table: str, path: str, depth: int, below: list[tuple[str, str]]) -> str:
-        """The items of a select; what its embeds are filtered and ordered by goes ``below``."""
-        found = ["*"] if self.chance(0.25) else [str(key.name) for key in TABLES[table].primary_key]
-        for index in range(self.one((0, 1, 1, 2))):
-            name = self.name(table)
-            column = TABLES[table].columns.get(name)
-            inside = column is not None and isinstance(column.type, sa.JSON) and self.chance(0.3)
-            found.append(f"x{depth}{index}:{name}" + ("->a" if inside else ""))
-        for index in range(self.one(((0, 0, 1, 1, 2), (0, 0, 1), (0, 0, 1), (0,))[depth])):
-            found.append(self.embed(table, f"e{depth}{index}", path, depth, below))
-        return ",".join(found)
-
-    def embed(
-        self, table: str, alias: str, path: str, depth: int, below: list[tuple[str, str]]
-    ) -> str:
-        """An embed with its own parameters."""
-        relation, target = self.one(self.relations(table))
-        self.note(f"embed {depth + 1}")
-        inner = "!inner" if self.chance(0.25) else ""
-        if inner:
-            self.note("inner")
-        if self.chance(0.12):
-            self.note("spread")
-            return f"...{relation}{inner}({alias}:{self.name(target)})"
-        place = f"{path}{alias}."
-        if self.chance(0.15):
-            self.note("embed aggregate")
-            return f"{alias}:{relation}{inner}({self.grouped(target)})"
-        many = (relation, target) in self.relations(table, many=True)
-        self._embed_parameters(target, place, path, alias, below, many)
-        return f"{alias}:{relation}{inner}({self.items(target, place, depth + 1, below)})"
-
-    def _embed_parameters(
-        self,
-        target: str,
-        place: str,
-        path: str,
-        alias: str,
-        below: list[tuple[str, str]],
-        many: bool,
-    ) -> None:
-        if self.chance(0.3):
-            self.note("embed filter")
-            below.append(self.filter(target, place))
-        if self.chance(0.15):
-            self.note("embed order")
-            below.append((f"{place}order", self.order(target)))
-        if many and self.chance(0.15):
-            self.note("embed limit")
-            below.append((f"{place}limit", str(self.rng.randint(0, 3))))
-        if not path and self.chance(0.25):
-            self.note("is.null on an embed")
-            below.append((alias, self.one(("is.null", "not.is.null", "is.not_null"))))
-
-    def grouped(self, table: str) -> str:
-        """Aggregates, beside fields to group by."""
-        self.note("aggregate")
-        found = ["n:count()"]
-        for index in range(self.one((0, 1, 2))):
-            function = self.one(("count", "sum", "avg", "min", "max"))
-            numbers = [c.name for c in TABLES[table].columns if isinstance(c.type, sa.Integer)]
-            name = self.one(numbers) if self.chance(0.9) else self.name(table)
-            found.append(f"a{index}:{name}.{function}()")
-        if self.chance(0.5):
-            self.note("group")
-            found.append(f"g:{self.name(table)}")
-        one = self.relations(table, many=False)
-        if one and self.chance(0.25):
-            self.note("group by relation")
-            relation, target = self.one(one)
-            found.append(f"...{relation}(r:{self.name(target)})")
-        return ",".join(found)
-
-    def order(self, table: str) -> str:
-        """Terms, some of which follow relations."""
-        terms = []
-        for _ in range(self.one((1, 1, 2))):
-            direction = self.one(("", ".desc", ".asc.nullsfirst", ".desc.nullslast"))
-            one = [pair for pair in self.relations(table, many=False) if "!" not in pair[0]]
-            if one and self.chance(0.35):
-                self.note("order by relation")
-                relation, target = self.one(one)
-                terms.append(f"{relation}({self.name(target)}){direction}")
-            else:
-                terms.append(self.name(table) + direction)
-        return ",".join(terms)
-
-    def filter(self, table: str, place: str) -> tuple[str, str]:
-        """A condition, or a tree of them."""
-        if self.chance(0.25):
-            self.note("logic")
-            word = self.one(("or", "and", "not.or"))
-            children = [self.condition(table) for _ in range(self.one((1, 2, 3)))]
-            texts = [f"{name}.{_quoted(text)}" for name, text in children]
-            head, _, tail = word.rpartition(".")
-            return f"{head}.{place}{tail}" if head and not place else place + tail, (
-                f"({','.join(texts)})"
-            )
-        name, text = self.condition(table)
-        return place + name, text
-
-    def condition(self, table: str) -> tuple[str, str]:
-        """A field, and an operator with its value."""
-        name = self.name(table)
-        column = TABLES[table].columns.get(name)
-        negated = "not." if self.chance(0.2) else ""
-        if column is None or self.chance(0.12):
-            self.note("op is")
-            return name, f"{negated}is.{self.one(('null', 'not_null', 'null', 'true'))}"
-        if isinstance(column.type, sa.JSON):
-            if self.chance(0.5):
-                self.note("json path")
-                return f"{name}->>a", f"{negated}eq.{self.one(('1', 'x'))}"
-            op = self.one(CONTAINING)
-            self.note(f"op {op}")
-            document = self.one(("{}", "[1]", "[]", '["x"]'))
-            return name, f"{negated}{op}.{document}"
-        textual = isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum)
-        op = self.one((*ORDERED, *WORDY) if textual else ORDERED)
-        self.note(f"op {op}")
-        return name, f"{negated}{op}.{self.operand(table, name, op)}"
-
-    def operand(self, table: str, name: str, op: str) -> str:
-        """The text of a value that some row has, or a pattern made from it."""
-        value = _text(self.stored(table, name))
-        if op == "in":
-            others = [_text(self.stored(table, name)) for _ in range(self.one((0, 1, 3)))]
-            return "({})".format(",".join(f'"{_escaped(v)}"' for v in (value, *others)))
-        if "(" in op:
-            return "{" + f'"*{_escaped(value[:3])}*"' + "}"
-        if op in ("like", "ilike"):
-            return f"*{value[1:4]}*"
-        if op == "fts":
-            return next(iter(value.split()), "x")
-        return value
-
-    # Writes
+        made = self._write() if self.chance(writes) else self.read()
+        return replace(Ask(*made), features=tuple(self.features))
 
     def _write(self) -> tuple[Any, ...]:
         table = str(self.one([*SIZES, "posts", "comments", "tasks", "projects", "post_tags"]))
@@ -349,7 +92,7 @@ class Asker:
         made = getattr(self, f"_{method.lower()}")(table, parts, prefer, headers)
         path, body = made
         headers["Prefer"] = ", ".join(prefer)
-        return method, path, _query(parts), headers, body
+        return method, path, query_of(parts), headers, body
 
     def _post(
         self, table: str, parts: list[Any], prefer: list[str], headers: dict[str, str]
@@ -366,7 +109,9 @@ class Asker:
         if by is not None:
             self.note("on_conflict")
             parts.append(("on_conflict", by))
-        rows = [self.row(table, "create", upsert=upsert, by=by) for _ in range(count)]
+        rows = [
+            self.row(table, "create", upsert=upsert, by=by, nested=not upsert) for _ in range(count)
+        ]
         if many:
             self.note("bulk")
         return table, rows if many else rows[0]
@@ -390,7 +135,7 @@ class Asker:
         if self.chance(0.15):
             self.note("If-Match")
             headers["If-Match"] = self.one(("*", '"0123-4567"'))
-        return f"{table}/{_path(key)}", self.row(table, "update", key=key)
+        return f"{table}/{path_of(key)}", self.row(table, "update", key=key)
 
     def _put(
         self, table: str, parts: list[Any], prefer: list[str], headers: dict[str, str]
@@ -402,7 +147,7 @@ class Asker:
             # An unreadable key is in the way of a new row.
             key = tuple(self.rng.randint(70, 80) for _ in TABLES[table].primary_key)
         body = self.row(table, "create", key=key)
-        return f"{table}/{_path(key)}", body
+        return f"{table}/{path_of(key)}", body
 
     def _delete(
         self, table: str, parts: list[Any], prefer: list[str], headers: dict[str, str]
@@ -420,7 +165,7 @@ class Asker:
         key = self.key(table)
         if (table, key) in self.pinned and key in self.seen[table]:
             key = tuple(77 for _ in key)
-        return f"{table}/{_path(key)}", None
+        return f"{table}/{path_of(key)}", None
 
     def row(
         self,
@@ -502,7 +247,7 @@ class Asker:
             return self.one(([], {}, "x" * 300, True, -1, 10**30))
         if column.unique:
             return self.new_text()
-        return _json(self.stored(table, name))
+        return sent(self.stored(table, name))
 
     def new_text(self) -> str:
         """A text that is nowhere yet."""
@@ -565,47 +310,3 @@ def _pinned(world: World, who: Who) -> set[tuple[str, Key]]:
                 if at is not None and (hidden or key not in readable[table]):
                     found.add((target, at))
     return found
-
-
-def _json(value: Any) -> Any:
-    """A value as a body has it."""
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    return value if isinstance(value, str | int | float | dict | list | None) else str(value)
-
-
-def _text(value: Any) -> str:
-    """A value as a filter has it."""
-    written = _json(value)
-    return (
-        "x"
-        if written is None
-        else str(written).lower()
-        if isinstance(written, bool)
-        else str(written)
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _quoted(text: str) -> str:
-    """A condition's text as it stands in a tree: its value in quotes where it is plain."""
-    op, dot, value = text.rpartition(".") if "." not in text else text.partition(".")
-    while op.endswith("not") and value:
-        more, _, value = value.partition(".")
-        op = f"{op}.{more}"
-    plain = value and value[0] not in "({[" and not op.endswith("is")
-    return f'{op}{dot}"{_escaped(value)}"' if plain else text
-
-
-def _path(key: Key) -> str:
-    return ",".join(map(str, key))
-
-
-def _query(parts: Sequence[tuple[str, str]]) -> str:
-    safe = "(),.:*!\"'{}->[]"
-    return "&".join(f"{quote(n, safe=safe)}={quote(v, safe=safe)}" for n, v in parts)

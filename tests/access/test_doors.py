@@ -199,6 +199,25 @@ def test_a_create_rule_is_asked_of_the_row_as_it_became(engine: sa.Engine) -> No
     assert ask("PATCH", "posts/2", {"comments": [own]}).status_code == 200
 
 
+def test_what_the_policy_fills_in_is_known(engine: sa.Engine) -> None:
+    """Nobody's id can't be written, whatever else the policy lets them do."""
+    app = open_but(engine, {Post: every(set_on_create={"author_id": lambda who: who.id})})
+    assert asker(app, None).ask("POST", "posts", {"title": "x"}).status_code == 401
+    assert asker(app).ask("POST", "posts", {"title": "x"}).status_code == 201
+
+
+def test_a_conflict_is_told_without_a_field_that_nobody_may_know(engine: sa.Engine) -> None:
+    """What the policy fills in may be taken, too."""
+    closed = every(
+        fields={"email": False},
+        write_fields={"email": False},
+        set_on_create={"email": lambda who: "bob@mail.test"},
+    )
+    user = {"name": "x", "team_id": 1}
+    answer = asker(open_but(engine, {User: closed})).ask("POST", "users", user)
+    assert (answer.status_code, "email" in answer.text) == (409, False)
+
+
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_a_404_is_a_404_to_every_method(login: Login, method: str) -> None:
     """What may not be read may not be told from what isn't there."""

@@ -20,12 +20,30 @@ from carboy.extension import api_of
 from tests.conftest import empty_postgresql_database
 
 from .asking import Ask, Asker
-from .two_worlds import ACTORS, SIZES, Maker, Who, World, another, load, make_app
-from .world import Base, token
+from .two_worlds import ACTORS, SIZES, Key, Maker, Row, Who, World, another, load, make_app
+from .world import ANN, BOB, Base, token
 
 EXAMPLES = int(os.environ.get("CARBOY_WORLDS_EXAMPLES", "2000"))
 PER_ACTOR = 83
 ROUNDS = max(1, round(EXAMPLES / 2 / PER_ACTOR / len(ACTORS)))
+FEATURES = (
+    "item", "q", "page", "limit", "offset", "count=exact", "count=planned", "count=estimated",
+    "embed 1", "embed 2", "embed 3", "inner", "spread", "embed filter", "embed order",
+    "embed limit", "embed aggregate", "is.null on an embed", "aggregate", "group",
+    "group by relation", "order by relation", "logic", "json path", "hidden field",
+    "unknown field", "readable key", "unreadable key", "missing key", "op eq", "op neq", "op gt",
+    "op gte", "op lt", "op lte", "op isdistinct", "op in", "op is", "op like", "op ilike",
+    "op fts", "op plfts", "op phfts", "op wfts", "op cs", "op cd", "op ov", "op eq(any)",
+    "op like(any)", "op ilike(all)", "ETag", "cursor", "POST", "PATCH", "PUT", "DELETE", "upsert",
+    "bulk", "on_conflict", "nested", "link", "foreign key", "If-Match", "PATCH by filter",
+    "DELETE by filter", "wrong value",
+)  # fmt: skip
+"""Each of these has to be in at least one of a thousand requests."""
+LEAST = {
+    "read with rows": 200, "read 404": 15, "read 403": 15, "read 304": 15, "POST 201": 10,
+    "PATCH 200": 7, "PATCH 404": 10, "DELETE 204": 3, "PUT 200": 1,
+}  # fmt: skip
+"""How many of a thousand requests are answered so."""
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
@@ -102,7 +120,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
             side.engine.dispose()
 
 
-def test_two_worlds_answer_the_same(pair: Pair) -> None:
+def test_two_worlds_answer_the_same(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     """Status, headers and bytes, whatever is asked; and what is asked is of every kind."""
     for seed in range(ROUNDS):
         for who in ACTORS:
@@ -114,7 +132,7 @@ def test_two_worlds_answer_the_same(pair: Pair) -> None:
             asker = Asker(rng, pair.sides[0].schema, worlds, who)
             for _ in range(PER_ACTOR):
                 _ask(pair, asker.ask(), rng)
-    _require_teeth(pair)
+    _require_teeth(pair, capsys)
 
 
 def _ask(pair: Pair, ask: Ask, rng: Random) -> None:
@@ -134,5 +152,34 @@ def _ask(pair: Pair, ask: Ask, rng: Random) -> None:
         pair.same(replace(ask, query=query, features=("cursor",)), client)
 
 
-def _require_teeth(pair: Pair) -> None:
-    print(pair.requests, sorted(pair.counts.items()))
+def _require_teeth(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    """Much is answered, and every kind of question is asked."""
+    share = pair.requests / 1000
+    with capsys.disabled():
+        print(f"\n{pair.requests} requests: {dict(sorted(pair.counts.items()))}")  # noqa: T201
+    rare = {name: pair.counts[name] for name in FEATURES if pair.counts[name] < share}
+    assert not rare, f"{rare} of {pair.requests}"
+    wanting = {n: pair.counts[n] for n, least in LEAST.items() if pair.counts[n] < least * share}
+    assert not wanting, f"{wanting} of {pair.requests}"
+
+
+def test_what_is_told_all_the_same(pair: Pair) -> None:
+    """The exceptions: a value that is taken, and a row that is still pointed at."""
+    who = Who(ANN, ("writer",))
+    teams: dict[Key, Row] = {(n,): {"id": n, "name": f"team {n}"} for n in (1, 2)}
+    names = {ANN: "ann", BOB: "bob"}
+    users: dict[Key, Row] = {
+        (n,): {"id": n, "name": name, "email": name, "password_hash": "", "team_id": n}
+        for n, name in names.items()
+    }
+    draft = {"id": 1, "title": "x", "slug": "taken", "published": False, "author_id": BOB}
+    one: World = {"teams": teams, "users": {(ANN,): users[ANN,]}}
+    other: World = {"teams": teams, "users": users, "posts": {(1,): draft}}
+    pair.fill([one, other], who)
+    back = {"Prefer": "tx=rollback, return=minimal"}
+    taken = Ask("POST", "posts", headers=back, body={"title": "x", "slug": "taken"})
+    free = Ask("POST", "posts", headers=back, body={"title": "x", "slug": "free"})
+    pointed_at = Ask("DELETE", "teams/2", headers=back)
+    for ask, expected in ((taken, [201, 409]), (pointed_at, [204, 409]), (free, [201, 201])):
+        answers = [side.answer(ask, pair.credential, 0) for side in pair.sides]
+        assert [status for status, _, _ in answers] == expected, answers

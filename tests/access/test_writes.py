@@ -22,6 +22,11 @@ def test_what_may_be_done_to_no_row_is_refused_at_once(login: Login) -> None:
     assert login(ANN).ask("POST", "teams", {"name": "green"}).status_code == 403
     assert login(ANN, "writer").ask("POST", "teams", {"name": "green"}).status_code == 201
     assert login(ANN).ask("PUT", "teams/1", {"name": "green"}).status_code == 403
+    # Before the body is read, or the row looked for.
+    assert login(ANN).ask("DELETE", "posts/99").status_code == 403
+    assert login(ANN).ask("POST", "teams", {"nope": 1}).status_code == 403
+    merge = {"Prefer": "resolution=merge-duplicates"}
+    assert login(ANN).ask("POST", "teams", {"nope": 1}, **merge).status_code == 403
 
 
 def test_rows_are_changed_by_whom_the_rule_says(login: Login, engine: sa.Engine) -> None:
@@ -84,6 +89,7 @@ def test_a_put_leaves_alone_what_may_not_be_written(login: Login, engine: sa.Eng
     assert login(ANN).ask("PUT", "posts/1", body).status_code == 200
     [row] = login(EVE, "editor").rows("posts?id=eq.1&select=published,reviewer_id,views")
     assert row == {"published": True, "reviewer_id": BOB, "views": 0}
+    assert login(EVE, "editor").ask("PUT", "posts/99", body).status_code == 404
 
 
 def test_what_the_policy_fills_in_can_not_be_sent(login: Login) -> None:

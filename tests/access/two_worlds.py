@@ -372,7 +372,7 @@ def _change(maker: Maker, before: World, who: Who, rng: Random) -> bool:
 def load(engine: sa.Engine, world: World) -> None:
     """Make a database hold just this world."""
     with engine.begin() as connection:
-        for table in reversed(TABLES.values()):
+        for table in reversed(list(TABLES.values())):
             connection.execute(table.delete())
         for name, rows in world.items():
             if rows:

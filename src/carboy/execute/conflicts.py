@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from msgspec import UNSET, Struct
 from sqlalchemy.orm.exc import StaleDataError
 
-from ..access import Access
 from ..errors import (
     ApiError,
     Conflict,
@@ -105,7 +104,7 @@ def _told(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiEr
     if found.kind == "unique":
         taken: list[Sequence[Field]] = [fields] if fields else []
         if row is not None:
-            taken = list(_taken(row, taken, plan.access, connection))
+            taken = list(_taken(row, taken, connection))
         return duplicate(resource, row, taken)
     return _broken(found, row, fields)
 
@@ -182,7 +181,7 @@ def duplicate(
 
 
 def _taken(
-    row: RowPlan, reported: list[Sequence[Field]], access: Access, connection: sa.Connection
+    row: RowPlan, reported: list[Sequence[Field]], connection: sa.Connection
 ) -> Iterator[Sequence[Field]]:
     """What the database reported, and what it would have next: it stops at the first."""
     resource = row.resource
@@ -196,7 +195,7 @@ def _taken(
         same = [own_column(source, f.column) == row.values[f.name] for f in given]
         if fields in reported:
             yield fields
-        elif len(same) == len(fields) and all(access.visible(resource, f) for f in fields):
+        elif len(same) == len(fields):
             query: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source)
             query = query.where(*same)
             if own:
