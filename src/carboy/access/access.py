@@ -19,18 +19,21 @@ _KEPT_ACTORS = 4096
 
 
 class Access:
-    """What one actor may do; rules are asked once."""
+    """What one actor may do; rules are asked once.
+
+    Answers are kept by resource and not by name: ``UNLIMITED`` serves every application.
+    """
 
     def __init__(self, who: Actor, policies: Mapping[str, Policy]) -> None:
         self.who = who
         self._policies = policies
-        self._rows: dict[tuple[str, Action], bool | Condition] = {}
-        self._readable: dict[str, tuple[Field, ...]] = {}
-        self._writable: dict[tuple[str, Action], frozenset[Field]] = {}
+        self._rows: dict[tuple[Resource, Action], bool | Condition] = {}
+        self._readable: dict[Resource, tuple[Field, ...]] = {}
+        self._writable: dict[tuple[Resource, Action], frozenset[Field]] = {}
 
     def rows(self, resource: Resource, action: Action) -> bool | Condition:
         """All rows, none, or those that fulfil a condition."""
-        key = (resource.name, action)
+        key = (resource, action)
         if key not in self._rows:
             policy = self._policies.get(resource.name)
             # Without a policy there are only classes that the application never exposed.
@@ -40,13 +43,13 @@ class Access:
 
     def readable(self, resource: Resource) -> tuple[Field, ...]:
         """The fields that may be read."""
-        if resource.name not in self._readable:
+        if resource not in self._readable:
             policy = self._policies.get(resource.name)
             rules = {} if policy is None else policy.fields
-            self._readable[resource.name] = tuple(
+            self._readable[resource] = tuple(
                 f for f in resource.fields.values() if f.readable and self._holds(rules, f.name)
             )
-        return self._readable[resource.name]
+        return self._readable[resource]
 
     def hides(self, resource: Resource, columns: frozenset[Any]) -> bool:
         """Whether one of the columns is a field that the policy keeps from the actor."""
@@ -62,7 +65,7 @@ class Access:
 
     def writable(self, resource: Resource, action: Action) -> frozenset[Field]:
         """The fields that a body may hold when it creates or updates a row."""
-        key = (resource.name, action)
+        key = (resource, action)
         if key not in self._writable:
             policy = self._policies.get(resource.name)
             rules = {} if policy is None else policy.write_fields
