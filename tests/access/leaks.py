@@ -96,7 +96,7 @@ def leaks(of: Subject) -> dict[str, Sequence[Ask]]:
     found: dict[str, Sequence[Ask]] = {}
     for op, template in FILTERS.items():
         found[f"filter:{op}"] = list(_filtered(_query(template, of)))
-    for op in _QUANTIFIED:
+    for op in sorted(_QUANTIFIED):
         name, _, value = _query(FILTERS[op], of).partition("=")
         value = value.partition(".")[2]
         values = f"{{{value},{60 if op[0] in 'gl' and op != 'like' else 'x'}}}"
