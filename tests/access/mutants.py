@@ -149,7 +149,7 @@ MUTANTS = (
            "        for instance, related", "            pass\n        for instance, related",
            "after_the_change_too"),
     Mutant("execute/objects.py", 'self._guard.require_keys("create", through, links.keys,'
-           " links.columns)", "pass", "links_are_rows"),
+           " links.columns)", "pass", "signed_in_is_nobody"),
     Mutant("execute/objects.py", 'self._guard.require_keys("delete", through, links.keys,'
            " links.columns)", "pass", "links_are_rows"),
     Mutant("execute/objects.py", "        self._guard.require(action, resource, instances)\n"

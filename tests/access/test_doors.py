@@ -7,6 +7,8 @@ from typing import Any
 import flask
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from carboy import OPEN, Carboy, Policy, role, signed_in
 
@@ -28,6 +30,30 @@ from .world import (
 )
 
 MODELS = (Team, User, Post, Comment, Tag, PostTag, Audit)
+
+
+class Things(DeclarativeBase):
+    """Models of these tests' own."""
+
+
+class Person(Things):
+    """Has one card."""
+
+    __tablename__ = "people"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    card: Mapped[Card | None] = relationship(back_populates="person")
+
+
+class Card(Things):
+    """May be secret."""
+
+    __tablename__ = "cards"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    secret: Mapped[bool]
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    person: Mapped[Person | None] = relationship(back_populates="card")
 
 
 def open_but(engine: sa.Engine, policies: dict[type[Any], Policy], **options: Any) -> flask.Flask:
@@ -184,6 +210,22 @@ def test_leaving_out_rows_takes_a_foreign_key_that_may_be_written(engine: sa.Eng
     app = open_but(engine, {Post: every(write_fields={"parent_id": role("editor")})})
     assert asker(app).ask("PATCH", "posts/3", {"replies": []}).status_code == 400
     assert asker(app, EVE, "editor").ask("PATCH", "posts/3", {"replies": []}).status_code == 200
+
+
+def test_a_single_unreadable_row_is_not_replaced(engine: sa.Engine) -> None:
+    """Where there is room for one, it stays, and nothing takes its place."""
+    Things.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(Person), [{"id": 1}, {"id": 2}])
+        rows = [{"id": n, "secret": n == 1, "person_id": n} for n in (1, 2)]
+        connection.execute(sa.insert(Card), rows)
+    app = flask.Flask("cards")
+    app.config["CARBOY_JWT_SECRET"] = SECRET
+    api = Carboy(app, engine, policy=OPEN)
+    api.resource(Person)
+    api.resource(Card, policy=every(read=lambda _: sa.not_(Card.secret)))
+    assert asker(app).ask("PATCH", "people/1", {"card": None}).status_code == 403
+    assert asker(app).ask("PATCH", "people/2", {"card": None}).status_code == 200
 
 
 def test_a_create_rule_is_asked_of_the_row_as_it_became(engine: sa.Engine) -> None:
