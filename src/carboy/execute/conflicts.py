@@ -18,6 +18,7 @@ from ..errors import (
     ApiError,
     Conflict,
     Duplicate,
+    Forbidden,
     InvalidBody,
     Problem,
     ReferenceMissing,
@@ -62,6 +63,9 @@ def write_error(
     """The answer to an event's refusal, or to a database's error, in a write."""
     if isinstance(error, Refused):
         return _refused(str(error), plan)
+    if isinstance(error, StaleDataError) and database.row_security:
+        # It was locked before: what a policy of the database hides from an UPDATE isn't changed.
+        return Forbidden(f"{plan.resource.name!r}: the database doesn't let a row be changed")
     if isinstance(error, StaleDataError):
         return Conflict(f"{plan.resource.name!r}: a row was changed at the same time; try again")
     found = violation(error)
@@ -70,6 +74,7 @@ def write_error(
     if connection is None:
         # The write's own transaction is over.
         with database.engine.connect() as fresh:
+            database.tell(fresh, plan.access.who)
             return _told(found, plan, fresh)
     return _told(found, plan, connection)
 

@@ -30,32 +30,22 @@ class Guard:
 
     def require(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Raise Forbidden or Unauthorized unless the rows, as they are now, fulfil the rule."""
-        self.require_keys(action, resource, [key_of(resource, one) for one in instances])
+        keys = [key_of(resource, instance) for instance in instances]
+        self.require_rows(action, resource, [field.column for field in resource.key], keys)
 
-    def require_keys(
-        self,
-        action: Action,
-        resource: Resource,
-        keys: Sequence[Key],
-        columns: Sequence[Any] | None = None,
+    def require_rows(
+        self, action: Action, resource: Resource, columns: Sequence[Any], keys: Sequence[Key]
     ) -> None:
-        """The same by values of ``columns``, or of the key."""
-        within = self.within(action, resource, keys, columns)
-        if len(within) < len({compared(key) for key in keys}):
+        """The same of rows by what they have in some columns."""
+        found = self.rows_within(action, resource, columns, keys)
+        if len(found) < len({compared(key) for key in keys}):
             which = "this row" if len(keys) == 1 else "one of these rows"
             raise self._access.refusal(f"{resource.name!r}: {which} may not be {_DONE[action]}")
 
-    def within(
-        self,
-        action: Action,
-        resource: Resource,
-        keys: Iterable[Key],
-        columns: Sequence[Any] | None = None,
-    ) -> set[Key]:
+    def within(self, action: Action, resource: Resource, keys: Iterable[Key]) -> set[Key]:
         """Those of the keys whose rows fulfil the rule; all or none where it isn't SQL."""
-        if columns is None:
-            columns = [field.column for field in resource.key]
-        return self._within(action, resource, columns, keys)
+        columns = [field.column for field in resource.key]
+        return self.rows_within(action, resource, columns, keys)
 
     def require_references(self, plan: WritePlan) -> None:
         """Refuse foreign keys to rows that the actor may not read, as if they weren't there."""
@@ -65,20 +55,35 @@ class Guard:
             raise ReferenceMissing(problems[0].detail + more, problems)
 
     def require_rest_of_references(
-        self, plan: WritePlan, written: Iterable[tuple[RowPlan, Any]]
+        self, plan: WritePlan, written: Sequence[tuple[RowPlan, Any]]
     ) -> None:
-        """The same for foreign keys of several columns, of which a body changes only some."""
+        """The same for foreign keys of several columns, of which a body has only some.
+
+        The row has the others already, or the policy sets them.
+        """
         for row, instance in written:
             for _, constraint in references([row]):
-                key = _changed_in_part(row, instance, constraint)
-                if key is not None and not self._points_well(plan, constraint, key):
+                key = _set_in_part(row, instance, constraint)
+                if key is not None and not self._points_well(plan, constraint, key, written):
                     fault = missing_reference(row, constraint)
                     raise ReferenceMissing(fault.detail, [fault])
 
-    def _points_well(self, plan: WritePlan, constraint: sa.ForeignKeyConstraint, key: Key) -> bool:
+    def _points_well(
+        self,
+        plan: WritePlan,
+        constraint: sa.ForeignKeyConstraint,
+        key: Key,
+        written: Sequence[tuple[RowPlan, Any]],
+    ) -> bool:
         target = self._limited_target(plan, constraint)
+        if target is None:
+            return True
         columns = [element.column for element in constraint.elements]
-        return target is None or bool(self._within("read", target, columns, [key]))
+        if self.rows_within("read", target, columns, [key]):
+            return True
+        names = {field.column: field.name for field in target.fields.values()}
+        own = [instance for row, instance in written if row.resource is target]
+        return any(key == tuple(getattr(i, names.get(c, ""), None) for c in columns) for i in own)
 
     def _limited_target(
         self, plan: WritePlan, constraint: sa.ForeignKeyConstraint
@@ -95,14 +100,17 @@ class Guard:
                 continue
             columns = [element.column for element in constraint.elements]
             keys = [key for key, _ in referring]
-            known = self._within("read", target, columns, keys) | _own_keys(plan, target, columns)
+            known = self.rows_within("read", target, columns, keys) | _own_keys(
+                plan, target, columns
+            )
             for key, row in referring:
                 if compared(key) not in known:
                     yield missing_reference(row, constraint)
 
-    def _within(
+    def rows_within(
         self, action: Action, resource: Resource, columns: Sequence[Any], keys: Iterable[Key]
     ) -> set[Key]:
+        """``within`` by what the rows have in some columns."""
         wanted = {compared(key): key for key in keys}
         decision = self._access.rows(resource, action)
         if not isinstance(decision, Condition):
@@ -160,9 +168,7 @@ def _references(plan: WritePlan) -> dict[sa.ForeignKeyConstraint, list[tuple[Key
     return found
 
 
-def _changed_in_part(
-    row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint
-) -> Key | None:
+def _set_in_part(row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint) -> Key | None:
     """What a foreign key has come to of which a body has some columns, but not all."""
     names = {field.column: field.name for field in row.resource.fields.values()}
     own = [names.get(element.parent) for element in constraint.elements]
@@ -177,4 +183,5 @@ def _own_keys(plan: WritePlan, target: Resource, columns: Sequence[Any]) -> set[
     """What the body's own rows will have in the columns: they may point at each other."""
     names = {field.column: field.name for field in target.fields.values()}
     rows = [row for row in walk_rows(plan.rows) if row.resource is target and not row.link]
-    return {compared(tuple(row.values.get(names.get(c, "")) for c in columns)) for row in rows}
+    keys = [[row.values.get(names.get(c, "")) for c in columns] for row in rows]
+    return {compared(tuple(key)) for key in keys if None not in key}

@@ -36,10 +36,8 @@ TABLE = sa.Table(
 
 def make_ready(database: Database, once: Once) -> None:
     """Create the table at a process's first key, and drop expired rows once a minute."""
+    database.once(TABLE.name, lambda: create_table(database.engine, TABLE))
     keys = database.keys
-    if not keys.ready:
-        create_table(database.engine, TABLE)
-        keys.ready = True
     now = time.monotonic()
     if now - keys.pruned > _PRUNE_SECONDS:
         keys.pruned = now

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from msgspec import Struct
 from sqlalchemy.orm import ColumnProperty, Mapper, MapperProperty, RelationshipProperty, Session
 from sqlalchemy.orm.collections import collection_adapter
 
@@ -25,6 +24,7 @@ from ..schema import Resource
 from ..sql import rows_with
 from .database import Database
 from .guard import Guard, Key, compared, key_of
+from .link_rows import LinkRows
 
 _CHUNK = 500
 
@@ -46,8 +46,8 @@ class Objects:
         self._faults = faults
         self._written: list[tuple[Action, Resource, Any]] = []
         self._changed: list[tuple[RowPlan, Any]] = []
+        self._links = LinkRows(guard, plan.schema)
         self._linked: dict[tuple[str, Key], Any] = {}
-        self._linked_anew: list[tuple[Any, RelatedPlan, list[Any]]] = []
 
     def load_links(self, rows: Iterable[RowPlan]) -> None:
         """Find every row that the body links, with one statement for each resource."""
@@ -92,17 +92,13 @@ class Objects:
             written.setdefault((action, resource), []).append(instance)
         for (action, resource), instances in written.items():
             self._guard.require(action, resource, instances)
-        for instance, related, added in self._linked_anew:
-            links = _links(instance, related, added)
-            if links is not None:
-                through = self._plan.schema.resources[links.through]
-                self._guard.require_keys("create", through, links.keys, links.columns)
+        self._links.require_made()
 
     def start_over(self) -> None:
         """Forget what was written: a savepoint took it back."""
         self._written.clear()
         self._changed.clear()
-        self._linked_anew.clear()
+        self._links.start_over()
 
     def before(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Hold rows that are about to be changed or deleted against the policies."""
@@ -136,8 +132,12 @@ class Objects:
             self._relate(instance, name, related, row)
 
     def replace(self, instance: Any, row: RowPlan) -> None:
-        """Give an object the row's values, and the defaults or null for what it leaves out."""
+        """Give an object the row's values, and the defaults or null for what it leaves out.
+
+        What the policy keeps from the actor stays: they can't know what to send.
+        """
         writable = self._plan.access.writable(row.resource, "update")
+        hides = self._plan.access.hides_field
         given = {c for r in row.related.values() if r.filled for c in r.filled.own}
         fields = {f.name: f.column.key for f in row.resource.fields.values()}
         parameters = {fields[name]: value for name, value in row.values.items()}
@@ -145,7 +145,7 @@ class Objects:
         for field in row.resource.fields.values():
             left_out = field.name not in row.values and field.column not in given
             kept = field in row.resource.key or is_mappers_own(row.resource, field)
-            if field in writable and left_out and not kept:
+            if field in writable and left_out and not (kept or hides(row.resource, field)):
                 value = None
                 if has_default(row.resource, field):
                     value = default_value(field.column, context)
@@ -169,10 +169,11 @@ class Objects:
         members: list[Any] = []
         for child in related.rows:
             member = self._member(child, existing)
-            if member is not None:
+            if member is not None and not any(member is m for m in unseen):
                 members.append(member)
         self._require_keepable(instance, related, existing, members)
         self._check_children(instance, related, target, existing, members)
+        self._links.change(instance, related.relation, [*existing.values()], members)
         value: Any = members[0] if members else None
         if related.relation.many:
             value = _as_collection(instance, attribute, [*unseen, *members])
@@ -198,13 +199,8 @@ class Objects:
             children = [] if current is None else [current]
         keys = {key_of(target, child): child for child in children}
         readable = self._guard.within("read", target, keys)
-        links = _links(instance, related, keys.values())
-        if links is not None:
-            through = self._plan.schema.resources[links.through]
-            linked = self._guard.within("read", through, links.keys, links.columns)
-            for key, link in zip(list(keys), links.keys, strict=True):
-                if compared(link) not in linked:
-                    readable.discard(compared(key))
+        tied = self._links.readable(instance, related.relation, children)
+        readable &= {compared(key_of(target, child)) for child in tied}
         unseen = [child for key, child in keys.items() if compared(key) not in readable]
         if unseen and not related.relation.many:
             raise self._plan.access.refusal(f"{target.name!r}: the row there may not be replaced")
@@ -219,19 +215,11 @@ class Objects:
         existing: dict[Key, Any],
         members: list[Any],
     ) -> None:
-        """Rows whose foreign key is set or taken away are updated; orphans may be deleted.
-
-        Rows of a link table are created and deleted.
-        """
+        """Rows whose foreign key is set or taken away are updated; orphans may be deleted."""
         there = {id(child) for child in existing.values()}
         stay = {id(member) for member in members}
         added = [member for member in members if id(member) not in there]
         left = [child for child in existing.values() if id(child) not in stay]
-        links = _links(instance, related, left)
-        if links is not None:
-            through = self._plan.schema.resources[links.through]
-            self._guard.require_keys("delete", through, links.keys, links.columns)
-            self._linked_anew.append((instance, related, added))
         if related.filled is None or not related.filled.theirs:
             return
         prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
@@ -275,34 +263,6 @@ class Objects:
             self._faults.add(
                 related.pointer, "leaves out rows that can't be without this one", "orphans"
             )
-
-
-class Links(Struct, frozen=True):
-    """Rows of an exposed link table: its resource, and for each row the values of ``columns``."""
-
-    through: str
-    columns: tuple[sa.Column[Any], ...]
-    keys: list[Key]
-
-
-def _links(instance: Any, related: RelatedPlan, children: Iterable[Any]) -> Links | None:
-    """What ties an object to others by a relation; None where no exposed link table does."""
-    if related.relation.through is None:
-        return None
-    prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
-    near = list(prop.synchronize_pairs)
-    far = list(prop.secondary_synchronize_pairs or ())
-    columns = tuple(link for _, link in (*near, *far))
-    keys = [
-        (*_values(instance, (own for own, _ in near)), *_values(child, (own for own, _ in far)))
-        for child in children
-    ]
-    return Links(related.relation.through, columns, keys)
-
-
-def _values(instance: Any, columns: Iterable[Any]) -> Key:
-    mapper = sa.inspect(instance).mapper
-    return tuple(getattr(instance, mapper.get_property_by_column(c).key) for c in columns)
 
 
 class DefaultContext:

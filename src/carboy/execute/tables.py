@@ -12,8 +12,11 @@ from ..sql import dialect_for
 
 
 def create_table(engine: Engine, table: sa.Table) -> None:
-    """Make a table and its indexes unless they are there."""
+    """Make a table and its indexes unless it is there; several processes may do so at once."""
     with engine.begin() as connection:
+        # Looked for first, since CREATE TABLE needs a right even where it has nothing to do.
+        if sa.inspect(connection).has_table(table.name):
+            return
         lock = dialect_for(engine.dialect.name).lock(lock_number(table.name), wait=True)
         if lock is not None:
             # Two CREATE TABLE IF NOT EXISTS at once may both see none.

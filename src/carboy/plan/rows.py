@@ -259,8 +259,10 @@ class RowReader:
         for field_ in resource.fields.values():
             if field_.name in data or field_.column in filled or field_ not in writable:
                 continue
-            if mode == "replace" and field_ in resource.key:
-                continue  # the URL has it
+            if mode == "replace" and (
+                field_ in resource.key or self._access.hides_field(resource, field_)
+            ):
+                continue  # the URL has it, or the row, which keeps what the actor doesn't know
             if not field_.nullable and not has_default(resource, field_):
                 self.faults.add(f"{pointer}/{field_.name}", "is required", "required")
             elif field_.nullable and self._missing == "null":

@@ -3,12 +3,15 @@
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
 from .expressions import own_column
+from .history import HISTORY, compile_history
 from .view import view_statement
-from .write import keyed_objects, locked_rows, rows_with, rows_within
+from .write import keyed_objects, locked_rows, rows_left, rows_with, rows_within
 
 __all__ = [
+    "HISTORY",
     "Dialect",
     "Statement",
+    "compile_history",
     "compile_matching",
     "compile_read",
     "compile_select",
@@ -16,6 +19,7 @@ __all__ = [
     "keyed_objects",
     "locked_rows",
     "own_column",
+    "rows_left",
     "rows_with",
     "rows_within",
     "view_statement",
