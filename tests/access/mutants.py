@@ -47,8 +47,10 @@ MUTANTS = (
            "list_has_the_rows"),
     Mutant("access/access.py", "f.readable and self._holds(rules, f.name)", "f.readable",
            "answer_to_a_write_is"),
-    Mutant("access/access.py", "any(f.column in columns for f in hidden if f not in"
-           " self.readable(resource))", "False", "relation_by_an_unreadable_column"),
+    Mutant("access/access.py", "any(f.column in columns for f in fields if"
+           " self.hides_field(resource, f))", "False", "relation_by_an_unreadable_column"),
+    Mutant("access/access.py", "return field.readable and field not in self.readable(resource)",
+           "return False", "relation_by_an_unreadable_column"),
     Mutant("access/access.py", "f.writable and f.name not in filled and", "f.writable and",
            "policy_fills_in"),
     Mutant("access/access.py", "f.name not in filled and self._holds(rules, f.name)",
@@ -58,7 +60,7 @@ MUTANTS = (
     Mutant("access/access.py", "if self.rows(resource, action) is False:", "if False:",
            "no_row_is_refused"),
     Mutant("access/access.py", "if self.who.is_anonymous:", "if False:", "no_row_is_refused"),
-    Mutant("access/access.py", "if not value and value is self.who.id:", "if False:",
+    Mutant("access/access.py", "if isinstance(value, Nobody):", "if False:",
            "policy_fills_in"),
     Mutant("access/access.py", "return field in self.readable(resource) or any(",
            "return True or any(", "conflict_is_told"),
@@ -137,7 +139,7 @@ MUTANTS = (
            " _one_of(columns, keys))", "condition = _one_of(columns, keys)", "array_answers"),
     Mutant("sql/write.py", "where(_one_of(own, values), allowed)", "where(_one_of(own, values))",
            "changed_by_whom"),
-    Mutant("execute/guard.py", "if len(within) < len({compared(key) for key in keys}):",
+    Mutant("execute/guard.py", "if len(found) < len({compared(key) for key in keys}):",
            "if False:", "changed_by_whom"),
     Mutant("execute/guard.py", "if compared(key) not in known:", "if False:",
            "foreign_key_to_an_unreadable"),
@@ -146,12 +148,14 @@ MUTANTS = (
     Mutant("execute/objects.py", "        self._guard.require_rest_of_references(self._plan,"
            " self._changed)\n", "", "changed_in_part"),
     Mutant("execute/objects.py", "            self._guard.require(action, resource, instances)\n"
-           "        for instance, related", "            pass\n        for instance, related",
+           "        self._links", "            pass\n        self._links",
            "after_the_change_too"),
-    Mutant("execute/objects.py", 'self._guard.require_keys("create", through, links.keys,'
-           " links.columns)", "pass", "signed_in_is_nobody"),
-    Mutant("execute/objects.py", 'self._guard.require_keys("delete", through, links.keys,'
-           " links.columns)", "pass", "links_are_rows"),
+    Mutant("execute/link_rows.py", 'self._guard.require_rows("create", through, columns, keys)',
+           "pass", "signed_in_is_nobody"),
+    Mutant("execute/objects.py", "        self._links.require_made()\n", "",
+           "signed_in_is_nobody"),
+    Mutant("execute/link_rows.py", 'self._guard.require_rows("delete", through, columns, keys)',
+           "pass", "links_are_rows"),
     Mutant("execute/objects.py", "        self._guard.require(action, resource, instances)\n"
            '        if action == "update":', '        if action == "update":', "deleted_by_whom"),
     Mutant("execute/objects.py", "self._written += [(action, resource, instance) for instance in"
@@ -160,12 +164,12 @@ MUTANTS = (
            ' "create")}', "{**row.values}", "policy_fills_in"),
     Mutant("execute/objects.py", 'filled = self._plan.access.values(row.resource, "update")',
            "filled: dict[str, Any] = {}", "fills_in_at_an_update"),
-    Mutant("execute/objects.py", "if field in writable and left_out and not kept:",
-           "if left_out and not kept:", "put_leaves_alone"),
+    Mutant("execute/objects.py", "if field in writable and left_out and not",
+           "if left_out and not", "put_leaves_alone"),
     Mutant("execute/objects.py", 'readable = self._guard.within("read", target, keys)\n',
            "readable = {compared(key) for key in keys}\n", "stay_and_are_not_told"),
-    Mutant("execute/objects.py", "if compared(link) not in linked:", "if False:",
-           "stay_and_are_not_told"),
+    Mutant("execute/objects.py", "        readable &= {compared(key_of(target, child)) for child in"
+           " tied}\n", "", "stay_and_are_not_told"),
     Mutant("execute/objects.py", "if unseen and not related.relation.many:", "if False:",
            "single_unreadable"),
     Mutant("execute/objects.py", 'self.before("update", target, [m for m in added if'
@@ -204,7 +208,7 @@ MUTANTS = (
            "    _refuse_on_conflict", "list_has_the_rows"),
     Mutant("plan/read.py", "    context.allow(resource)\n    for name, given",
            "    for name, given", "item_that_may_not"),
-    Mutant("plan/read.py", "for f in context.readable(resource)]",
+    Mutant("plan/node.py", "for f in context.readable(resource)]",
            "for f in resource.fields.values()]", "actors_share"),
     Mutant("plan/rows.py", 'created = self._access.writable(resource, "create")',
            "created = frozenset(resource.fields.values())", "fields_are_written"),
@@ -219,8 +223,11 @@ MUTANTS = (
            " is not False:", "if True:", "answer_to_a_write_is"),
     Mutant("plan/write.py", "        context.allow(resource)\n        node", "        node",
            "answer_to_a_write_is"),
-    Mutant("plan/write.py", ' and access.rows(resource, "create") is not False:', ":",
+    Mutant("plan/write.py", 'if action in ("upsert", "replace") and access.rows(resource,'
+           ' "create") is not False:', 'if action in ("upsert", "replace"):',
            "no_row_is_refused"),
+    Mutant("plan/write.py", '        access.values(resource, "create")\n', "        pass\n",
+           "policy_fills_in"),
     Mutant("plan/write.py", 'access.require(resource, asked.get(action, "update"))', "pass",
            "no_row_is_refused"),
     Mutant("plan/write.py", 'creatable = context.access.writable(resource, "create")',
@@ -233,15 +240,35 @@ MUTANTS = (
            "changed_by_whom"),
     Mutant("execute/objects.py", 'writable = self._plan.access.writable(row.resource, "update")',
            "writable = frozenset(row.resource.fields.values())", "put_leaves_alone"),
-    Mutant("execute/objects.py", 'linked = self._guard.within("read", through, links.keys,'
-           " links.columns)", "linked = {compared(key) for key in links.keys}",
-           "stay_and_are_not_told"),
+    Mutant("execute/link_rows.py", 'known = self._guard.rows_within("read", through, columns,'
+           " keys)", "known = {compared(key) for key in keys}", "stay_and_are_not_told"),
+    # Histories
+    Mutant("plan/history.py", "    context.allow(resource)\n", "", "history_is_for_whoever"),
+    Mutant("plan/history.py", 'return context.access.rows(resource, "read") is True',
+           "return True", "deleted_rows_history"),
+    Mutant("plan/history.py", "for field in context.readable(resource))",
+           "for field in resource.fields.values())", "kept_from_a_reader"),
+    Mutant("plan/history.py", "if context.reaches(resource, relation) and all(_reads_all(context,"
+           " r) for r in ends):", "if True:", "links_are_told"),
+    Mutant("sql/history.py", "row.where(self.expressions.limited(resource, source, where))",
+           "row.where(where)", "history_is_for_whoever"),
     Mutant("execute/objects.py", 'writable = self._plan.access.writable(target, "update")',
            "writable = frozenset(target.fields.values())", "leaving_out"),
     Mutant("execute/upsert.py", 'readable = self._guard.within("read", resource, keys.values())',
            "readable = {compared(key) for key in keys.values()}", "upsert_changes_and"),
 )  # fmt: skip
 EXEMPT = {
+    'plan/write.py: if action in ("create", "upsert") and access.rows(resource, "create") is not'
+    ' False:': "the mutant is what it leads to",
+    'execute/upsert.py: filled = access.values(resource, "create")':
+        "it fills nothing in: it chooses what is said of a key that is given",
+    'execute/upsert.py: settable = field in access.writable(resource, "create")':
+        "it chooses what is said: a field that can't be written is refused with the row, too",
+    'execute/history.py: "actor": None if actor.is_anonymous else str(actor.id),':
+        "it names who wrote, and decides nothing",
+    'execute/row_security.py: return "" if who.is_anonymous else str(who.id),'
+    ' json.dumps(sorted(who.roles))':
+        "it tells the database who asks; test_row_security.py holds what the database decides",
     'access/access.py: field in self.writable(resource, action) for action in ("create",'
     ' "update")': "the line before has the mutant of the whole expression",
     'plan/read.py: condition = access.rows(place.resource, "read")':
@@ -264,7 +291,8 @@ _SITE = re.compile(
     r"|(context|self)\.(readable|writable|rows)\("
 )
 _PARTS = ("access", "plan", "sql", "execute", "pipeline.py")
-_TESTS = ("test_reads.py", "test_writes.py", "test_references.py", "test_doors.py")
+_TESTS = ("test_reads.py", "test_writes.py", "test_references.py", "test_doors.py",
+          "test_history.py")  # fmt: skip
 
 
 def unlisted() -> Iterator[str]:

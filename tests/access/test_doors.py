@@ -245,6 +245,8 @@ def test_what_the_policy_fills_in_is_known(engine: sa.Engine) -> None:
     """Nobody's id can't be written, whatever else the policy lets them do."""
     app = open_but(engine, {Post: every(set_on_create={"author_id": lambda who: who.id})})
     assert asker(app, None).ask("POST", "posts", {"title": "x"}).status_code == 401
+    # Before anything is said of the body.
+    assert asker(app, None).ask("POST", "posts", {"nope": "x"}).status_code == 401
     assert asker(app).ask("POST", "posts", {"title": "x"}).status_code == 201
 
 
