@@ -23,7 +23,7 @@ from .asking import Ask, Asker
 from .two_worlds import ACTORS, SIZES, Key, Maker, Row, Who, World, another, load, make_app
 from .world import ANN, BOB, Base, token
 
-EXAMPLES = int(os.environ.get("CARBOY_WORLDS_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("WORLDS_EXAMPLES", "2000"))
 PER_ACTOR = 83
 ROUNDS = max(1, round(EXAMPLES / 2 / PER_ACTOR / len(ACTORS)))
 FEATURES = (

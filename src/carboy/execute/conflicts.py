@@ -29,7 +29,13 @@ from ..schema import Field, Resource
 from ..sql import own_column
 from .database import Database
 from .errors import api_error
-from .guard import missing_reference, reference_key, references
+from .guard import (
+    missing_reference,
+    reference_key,
+    references,
+    set_in_part,
+    unknown_reference,
+)
 from .objects import Refused
 
 _SQLITE = {
@@ -287,8 +293,9 @@ def _foreign_key(found: Violation, plan: WritePlan, connection: sa.Connection) -
                 fault = _missing_reference(row, constraint, connection)
                 if fault is not None:
                     return ReferenceMissing(fault.detail, [fault])
-    if plan.action in ("create", "upsert"):
-        return ReferenceMissing(f"{plan.resource.name!r}: a row that it points at isn't there")
+    in_part = any(set_in_part(row, constraint) for row, constraint in references(plan.rows))
+    if plan.action in ("create", "upsert") or in_part:
+        return unknown_reference(plan)
     return still_referenced(plan)
 
 

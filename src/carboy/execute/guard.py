@@ -62,11 +62,10 @@ class Guard:
         The row has the others already, or the policy sets them.
         """
         for row, instance in written:
-            for _, constraint in references([row]):
-                key = _set_in_part(row, instance, constraint)
+            for constraint in _constraints(row.resource):
+                key = _value_of(row, instance, constraint)
                 if key is not None and not self._points_well(plan, constraint, key, written):
-                    fault = missing_reference(row, constraint)
-                    raise ReferenceMissing(fault.detail, [fault])
+                    raise unknown_reference(plan)
 
     def _points_well(
         self,
@@ -152,10 +151,13 @@ def reference_key(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> Key | No
 def references(rows: Iterable[RowPlan]) -> Iterator[tuple[RowPlan, sa.ForeignKeyConstraint]]:
     """Every row of a body that is written, with each foreign key of its tables."""
     for row in walk_rows(rows):
-        for table in () if row.link else row.resource.tables:
-            constraints = table.foreign_key_constraints
-            for constraint in sorted(constraints, key=lambda c: list(c.column_keys)):
-                yield row, constraint
+        for constraint in () if row.link else _constraints(row.resource):
+            yield row, constraint
+
+
+def _constraints(resource: Resource) -> Iterator[sa.ForeignKeyConstraint]:
+    for table in resource.tables:
+        yield from sorted(table.foreign_key_constraints, key=lambda c: list(c.column_keys))
 
 
 def _references(plan: WritePlan) -> dict[sa.ForeignKeyConstraint, list[tuple[Key, RowPlan]]]:
@@ -168,12 +170,23 @@ def _references(plan: WritePlan) -> dict[sa.ForeignKeyConstraint, list[tuple[Key
     return found
 
 
-def _set_in_part(row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint) -> Key | None:
-    """What a foreign key has come to of which a body has some columns, but not all."""
+def set_in_part(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> bool:
+    """Whether a body has some columns of a foreign key, but not all."""
+    names = {field.column: field.name for field in row.resource.fields.values()}
+    given = [names.get(element.parent) in row.values for element in constraint.elements]
+    return any(given) and not all(given)
+
+
+def unknown_reference(plan: WritePlan) -> ReferenceMissing:
+    """What is said of a foreign key that a body has in part, if no readable row has it."""
+    return ReferenceMissing(f"{plan.resource.name!r}: a row that it points at isn't there")
+
+
+def _value_of(row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint) -> Key | None:
+    """What a foreign key that a body has in part has come to."""
     names = {field.column: field.name for field in row.resource.fields.values()}
     own = [names.get(element.parent) for element in constraint.elements]
-    given = [name in row.values for name in own]
-    if all(given) or not any(given) or None in own:
+    if not set_in_part(row, constraint) or None in own:
         return None
     key = tuple(getattr(instance, name) for name in own if name is not None)
     return None if None in key else key

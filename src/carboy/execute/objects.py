@@ -92,6 +92,8 @@ class Objects:
             written.setdefault((action, resource), []).append(instance)
         for (action, resource), instances in written.items():
             self._guard.require(action, resource, instances)
+        # Again, for parts of a key that only the flush has brought: a parent's around a nested row.
+        self._guard.require_rest_of_references(self._plan, self._changed)
         self._links.require_made()
 
     def start_over(self) -> None:
