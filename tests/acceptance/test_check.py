@@ -44,7 +44,7 @@ INDEX = False
 {MODELS}
 app.config.update(SECRET_KEY="dev", DEBUG=True, CARBOY_CORS_ORIGINS="*")
 api = Carboy(app, engine, policy=OPEN)
-api.resource(User)
+api.resource(User, show=["password_hash"])
 api.resource(Post, search=["title"])
 """
 GOOD = f"""

@@ -148,7 +148,7 @@ MUTANTS = (
     Mutant("execute/objects.py", "        self._guard.require_rest_of_references(self._plan,"
            " self._changed)\n", "", "changed_in_part"),
     Mutant("execute/objects.py", "            self._guard.require(action, resource, instances)\n"
-           "        self._links", "            pass\n        self._links",
+           "        self._guard.require_rest", "            pass\n        self._guard.require_rest",
            "after_the_change_too"),
     Mutant("execute/link_rows.py", 'self._guard.require_rows("create", through, columns, keys)',
            "pass", "signed_in_is_nobody"),

@@ -523,7 +523,7 @@ def test_a_key_of_nobody_in_the_blog_writes_no_posts(app: Flask, posts: list[Pos
     new = {"title": "New", "content": "", "category_id": posts[0].category_id}
     response = app.test_client().post("/api/posts", json=new, headers=key)
     assert response.status_code == 403
-    assert "'author_id' is set to 'robot', but must be an integer" in answer(response)["error"]
+    assert "'author_id' is set to who asks, and can't hold their id" in answer(response)["error"]
 
 
 def test_drafts_are_seen_by_their_author_and_editors(

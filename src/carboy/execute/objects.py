@@ -82,7 +82,6 @@ class Objects:
 
         Raises Refused, what the database does, or Forbidden.
         """
-        self._guard.require_rest_of_references(self._plan, self._changed)
         try:
             self._session.flush()
         except ValueError as error:
@@ -92,7 +91,6 @@ class Objects:
             written.setdefault((action, resource), []).append(instance)
         for (action, resource), instances in written.items():
             self._guard.require(action, resource, instances)
-        # Again, for parts of a key that only the flush has brought: a parent's around a nested row.
         self._guard.require_rest_of_references(self._plan, self._changed)
         self._links.require_made()
 

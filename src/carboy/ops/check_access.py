@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..access import ACTIONS, ANONYMOUS, Access, Action, Actor, FieldRule, Rule
 from ..access.policy import HasRole
 from ..errors import ApiError
-from ..schema import Field, Kind, Resource
+from ..schema import Field, Resource
+from ..schema.secrets import looks_secret
 from .checked import Checked, Fault, listed
 
 # As tokens and API keys have it: text.
 _SIGNED_IN = Actor("1")
-_SECRET = re.compile(
-    r"(^|_)(passwords?|passwd|pwd|passphrase|pass(word)?_?hash|pw_?hash|salt|secrets?|tokens?"
-    r"|api_?keys?|private_?keys?|totp|otp|ssn|iban|cvv|cvc|card_?number)(_|$)"
-)
 
 
 def policy_raises(app: Checked) -> Iterator[Fault]:
@@ -62,7 +58,9 @@ def secret_fields(app: Checked) -> Iterator[Fault]:
     """Something that is named like a secret is read by all, or by whoever has signed in."""
     for resource in app.schema.exposed():
         for who, actor in (("anybody", ANONYMOUS), ("every signed-in actor", _SIGNED_IN)):
-            names = [f.name for f in _read_by(app, resource, actor) if looks_secret(f)]
+            names = [
+                f.name for f in _read_by(app, resource, actor) if looks_secret(f.name, f.column)
+            ]
             if names:
                 yield Fault(
                     f"{who} may read {listed(names)} of {resource.name!r}",
@@ -91,12 +89,6 @@ def _fix(app: Checked, fix: str) -> str:
     if app.config is not None:
         return fix
     return "keep it from the network, or serve it from an application, which can have policies"
-
-
-def looks_secret(field: Field) -> bool:
-    """Whether a text or bytes are named like what nobody should read."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name).lower()
-    return field.type.kind in (Kind.TEXT, Kind.BYTES) and bool(_SECRET.search(snake))
 
 
 def _is_open(app: Checked, resource: Resource, action: Action) -> bool:
