@@ -27,9 +27,12 @@ class Guard:
     def __init__(self, session: Session, access: Access) -> None:
         self._session = session
         self._access = access
+        self._limits: dict[Resource, dict[sa.ForeignKeyConstraint, Resource]] = {}
 
     def require(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Raise Forbidden or Unauthorized unless the rows, as they are now, fulfil the rule."""
+        if self._access.rows(resource, action) is True:
+            return
         keys = [key_of(resource, instance) for instance in instances]
         self.require_rows(action, resource, [field.column for field in resource.key], keys)
 
@@ -62,27 +65,36 @@ class Guard:
         The row has the others already, or the policy sets them.
         """
         for row, instance in written:
-            for constraint in _constraints(row.resource):
+            for constraint, target in self._limited(plan, row.resource).items():
                 key = _value_of(row, instance, constraint)
-                if key is not None and not self._points_well(plan, constraint, key, written):
+                if key is not None and not self._points_well(target, constraint, key, written):
                     raise unknown_reference(plan)
 
     def _points_well(
         self,
-        plan: WritePlan,
+        target: Resource,
         constraint: sa.ForeignKeyConstraint,
         key: Key,
         written: Sequence[tuple[RowPlan, Any]],
     ) -> bool:
-        target = self._limited_target(plan, constraint)
-        if target is None:
-            return True
         columns = [element.column for element in constraint.elements]
         if self.rows_within("read", target, columns, [key]):
             return True
-        names = {field.column: field.name for field in target.fields.values()}
+        names = _names(target)
         own = [instance for row, instance in written if row.resource is target]
         return any(key == tuple(getattr(i, names.get(c, ""), None) for c in columns) for i in own)
+
+    def _limited(
+        self, plan: WritePlan, resource: Resource
+    ) -> dict[sa.ForeignKeyConstraint, Resource]:
+        """The foreign keys that lead to rows of which not all may be read, and where.
+
+        Found once for a resource: a body may have thousands of its rows.
+        """
+        if resource not in self._limits:
+            targets = [(c, self._limited_target(plan, c)) for c in _constraints(resource)]
+            self._limits[resource] = {c: target for c, target in targets if target is not None}
+        return self._limits[resource]
 
     def _limited_target(
         self, plan: WritePlan, constraint: sa.ForeignKeyConstraint
@@ -93,10 +105,7 @@ class Guard:
 
     def _unreadable(self, plan: WritePlan) -> Iterator[Problem]:
         """The foreign keys in a body that point at no row that may be read."""
-        for constraint, referring in _references(plan).items():
-            target = self._limited_target(plan, constraint)
-            if target is None:
-                continue
+        for (constraint, target), referring in self._referring(plan).items():
             columns = [element.column for element in constraint.elements]
             keys = [key for key, _ in referring]
             known = self.rows_within("read", target, columns, keys) | _own_keys(
@@ -105,6 +114,18 @@ class Guard:
             for key, row in referring:
                 if compared(key) not in known:
                     yield missing_reference(row, constraint)
+
+    def _referring(
+        self, plan: WritePlan
+    ) -> dict[tuple[sa.ForeignKeyConstraint, Resource], list[tuple[Key, RowPlan]]]:
+        """What a body sets such foreign keys to, with the rows that do."""
+        found: dict[tuple[sa.ForeignKeyConstraint, Resource], list[tuple[Key, RowPlan]]] = {}
+        for row in walk_rows(plan.rows):
+            for limited in () if row.link else self._limited(plan, row.resource).items():
+                key = reference_key(row, limited[0])
+                if key is not None:
+                    found.setdefault(limited, []).append((key, row))
+        return found
 
     def rows_within(
         self, action: Action, resource: Resource, columns: Sequence[Any], keys: Iterable[Key]
@@ -143,7 +164,7 @@ def missing_reference(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> Prob
 
 def reference_key(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> Key | None:
     """The values that a row of a body has for a foreign key, or None where it has none."""
-    names = {field.column: field.name for field in row.resource.fields.values()}
+    names = _names(row.resource)
     values = [row.values.get(names.get(e.parent, "")) for e in constraint.elements]
     return None if None in values else tuple(values)
 
@@ -155,24 +176,18 @@ def references(rows: Iterable[RowPlan]) -> Iterator[tuple[RowPlan, sa.ForeignKey
             yield row, constraint
 
 
+def _names(resource: Resource) -> dict[Any, str]:
+    return {field.column: field.name for field in resource.fields.values()}
+
+
 def _constraints(resource: Resource) -> Iterator[sa.ForeignKeyConstraint]:
     for table in resource.tables:
         yield from sorted(table.foreign_key_constraints, key=lambda c: list(c.column_keys))
 
 
-def _references(plan: WritePlan) -> dict[sa.ForeignKeyConstraint, list[tuple[Key, RowPlan]]]:
-    """The foreign keys that a body sets, with the rows that do."""
-    found: dict[sa.ForeignKeyConstraint, list[tuple[Key, RowPlan]]] = {}
-    for row, constraint in references(plan.rows):
-        key = reference_key(row, constraint)
-        if key is not None:
-            found.setdefault(constraint, []).append((key, row))
-    return found
-
-
 def set_in_part(row: RowPlan, constraint: sa.ForeignKeyConstraint) -> bool:
     """Whether a body has some columns of a foreign key, but not all."""
-    names = {field.column: field.name for field in row.resource.fields.values()}
+    names = _names(row.resource)
     given = [names.get(element.parent) in row.values for element in constraint.elements]
     return any(given) and not all(given)
 
@@ -184,7 +199,7 @@ def unknown_reference(plan: WritePlan) -> ReferenceMissing:
 
 def _value_of(row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint) -> Key | None:
     """What a foreign key that a body has in part has come to."""
-    names = {field.column: field.name for field in row.resource.fields.values()}
+    names = _names(row.resource)
     own = [names.get(element.parent) for element in constraint.elements]
     if not set_in_part(row, constraint) or None in own:
         return None
@@ -194,7 +209,7 @@ def _value_of(row: RowPlan, instance: Any, constraint: sa.ForeignKeyConstraint) 
 
 def _own_keys(plan: WritePlan, target: Resource, columns: Sequence[Any]) -> set[Key]:
     """What the body's own rows will have in the columns: they may point at each other."""
-    names = {field.column: field.name for field in target.fields.values()}
+    names = _names(target)
     rows = [row for row in walk_rows(plan.rows) if row.resource is target and not row.link]
     keys = [[row.values.get(names.get(c, "")) for c in columns] for row in rows]
     return {compared(tuple(key)) for key in keys if None not in key}
