@@ -328,7 +328,7 @@ class Carboy:
             database=Database(
                 engine,
                 statements=settings.statement_cache,
-                row_security=bool(settings.row_security),
+                row_security=settings.row_security,
             ),
             cursor_key=cursor_key_of(flask.current_app, engine),
             plans=KeptPlans(settings.statement_cache),
@@ -395,11 +395,6 @@ def built_api(app: flask.Flask) -> Api:
 def settings_of(app: flask.Flask) -> Settings:
     """The settings of an application that was given to a Carboy."""
     return cast(State, app.extensions[_KEY]).settings
-
-
-def policies_of(app: flask.Flask) -> Mapping[str, Policy]:
-    """The policies of its exposed resources, within its context."""
-    return api_of(app)._api().policies.policies
 
 
 def takes_logins(app: flask.Flask) -> bool:

@@ -89,7 +89,7 @@ MUTANTS = (
            " t.relation, t.ref.name))", "return terms", "own_order"),
     Mutant("plan/read.py", "count is not None and any(allowed.form is not None for allowed in"
            " context.allowed)", "False", "counts_and_aggregates and postgresql"),
-    Mutant("plan/read.py", "values[place.first : place.first + len(condition.values)] ="
+    Mutant("plan/read.py", "values[first : first + len(condition.values)] ="
            " condition.values", "pass", "list_has_the_rows"),
     Mutant("plan/kept.py", '(form(access.rows(r, "read")), access.readable(r))',
            '(form(access.rows(r, "read")), ())', "actors_share"),
@@ -273,7 +273,7 @@ EXEMPT = {
         "it tells the database who asks; test_row_security.py holds what the database decides",
     'access/access.py: field in self.writable(resource, action) for action in ("create",'
     ' "update")': "the line before has the mutant of the whole expression",
-    'plan/read.py: condition = access.rows(place.resource, "read")':
+    'plan/read.py: condition = access.rows(limit.resource, "read")':
         "the mutant is where its values are used",
     "plan/read.py: return value.field in context.readable(resource)":
         "a policy hides no key, and other terms of an order may be read, or it has none",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from ..access import ACTIONS, ANONYMOUS, Access, Action, Actor, FieldRule, Rule
+from ..access import ACTIONS, ANONYMOUS, Access, Action, Actor
 from ..access.policy import HasRole
 from ..errors import ApiError
 from ..schema import Field, Resource
 from ..schema.secrets import looks_secret
 from .checked import Checked, Fault, listed
+from .rules import rules_of
 
 # As tokens and API keys have it: text.
 _SIGNED_IN = Actor("1")
@@ -135,7 +135,6 @@ def _tried(ask: Callable[[], object]) -> object:
 def _roles(app: Checked) -> Iterator[str]:
     """The roles that rules ask for, as far as they say so."""
     for policy in app.policies.values():
-        rules: list[Rule | FieldRule | Any] = [policy.rule(action) for action in ACTIONS]
-        for rule in (*rules, *policy.fields.values(), *policy.write_fields.values()):
+        for rule in rules_of(policy):
             if isinstance(rule, HasRole):
                 yield from rule.names

@@ -22,7 +22,7 @@ from ..plan.write import item_key
 from ..request import Query, split_key
 from ..schema import Field, Resource
 from ..sql.expressions import policy_condition
-from .rules import rule_text
+from .rules import rule_text, rules_of
 
 Allowed: TypeAlias = Literal["yes", "no", "some rows", "fault"]
 
@@ -265,8 +265,7 @@ class _Asking(Actor, frozen=True):
 def _roles(policies: Mapping[str, Policy]) -> set[str]:
     found: set[str] = set()
     for policy in policies.values():
-        row_rules = [policy.rule(action) for action in ACTIONS]
-        for rule in (*row_rules, *policy.fields.values(), *policy.write_fields.values()):
+        for rule in rules_of(policy):
             if isinstance(rule, HasRole):
                 found.update(rule.names)
             elif callable(rule):

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from ..access import ACTIONS, Policy
 from ..access.policy import HasRole, SignedIn
+
+
+def rules_of(policy: Policy) -> Iterator[Any]:
+    """All rules of a policy: for rows, for reading fields, for writing them."""
+    yield from (policy.rule(action) for action in ACTIONS)
+    yield from policy.fields.values()
+    yield from policy.write_fields.values()
 
 
 def rule_text(rule: Any) -> str:

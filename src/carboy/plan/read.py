@@ -41,13 +41,6 @@ class Window(Struct, frozen=True):
     page: int | None = None
 
 
-class PolicyValues(Struct, frozen=True):
-    """The values of a resource's policy start at number ``first``."""
-
-    first: int
-    resource: Resource
-
-
 class PlannedRead(Struct, frozen=True):
     """A plan, the values of its slots, and what the answer says about pages.
 
@@ -60,7 +53,6 @@ class PlannedRead(Struct, frozen=True):
     window: Window | None = None
     scope: str | None = None
     by_offset: bool = False
-    policy_values: tuple[PolicyValues, ...] = ()
 
 
 def plan_list(
@@ -119,7 +111,7 @@ def plan_list(
         estimate_above=settings.estimate_above if count == "estimated" else 0,
     )
     values = tuple(context.values)
-    return PlannedRead(plan, values, window, scope, by_offset, policy_values(context))
+    return PlannedRead(plan, values, window, scope, by_offset)
 
 
 def plan_item(context: Context, resource: Resource, query: Query) -> PlannedRead:
@@ -153,23 +145,20 @@ def plan_item(context: Context, resource: Resource, query: Query) -> PlannedRead
         allowed=context.allowed,
         versioned=context.versioned(resource),
     )
-    return PlannedRead(plan, tuple(context.values), policy_values=policy_values(context))
-
-
-def policy_values(context: Context) -> tuple[PolicyValues, ...]:
-    """Where the values of the policies' conditions are among the plan's."""
-    return tuple(PolicyValues(a.slots[0].index, a.resource) for a in context.allowed if a.slots)
+    return PlannedRead(plan, tuple(context.values))
 
 
 def at_access(planned: PlannedRead, access: Access) -> PlannedRead:
     """The plan of an actor for another whose conditions have the same form."""
-    if not planned.policy_values:
+    limits = [allowed for allowed in planned.plan.allowed if allowed.slots]
+    if not limits:
         return planned
     values = list(planned.values)
-    for place in planned.policy_values:
-        condition = access.rows(place.resource, "read")
+    for limit in limits:
+        condition = access.rows(limit.resource, "read")
         assert isinstance(condition, Condition)
-        values[place.first : place.first + len(condition.values)] = condition.values
+        first = limit.slots[0].index
+        values[first : first + len(condition.values)] = condition.values
     return replace(planned, values=tuple(values))
 
 

@@ -84,16 +84,22 @@ def load(target: Target) -> Served:
 
 
 @contextmanager
-def reviewed(target: Target) -> Iterator[Api]:
-    """The API of a target, in its application's context; TargetError where it has none."""
+def application(target: Target) -> Iterator[flask.Flask]:
+    """The application that a target means; TargetError where it has no API."""
     served = load(target)
     try:
         if served.api is None or not isinstance(served.wsgi, flask.Flask):
             raise without_api(target)
-        with served.wsgi.app_context():
-            yield built_api(served.wsgi)
+        yield served.wsgi
     finally:
         served.close()
+
+
+@contextmanager
+def reviewed(target: Target) -> Iterator[Api]:
+    """The API of a target, in its application's context; TargetError where it has none."""
+    with application(target) as app, app.app_context():
+        yield built_api(app)
 
 
 @contextmanager
