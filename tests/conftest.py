@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -16,13 +17,20 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from carboy.serve import Target, load
-from tools.servers import postgresql, redis
+from tools.servers import mariadb, postgresql, redis
 
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """The URL of a PostgreSQL cluster that lives as long as the tests."""
     with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """The URL of a MariaDB that lives as long as the tests."""
+    with mariadb() as url:
         yield url
 
 
@@ -45,6 +53,27 @@ def empty_postgresql_database(server_url: str) -> Iterator[str]:
         finally:
             drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
             connection.execute(drop.format(sql.Identifier(name)))
+
+
+@contextmanager
+def empty_mariadb_database(server_url: str) -> Iterator[str]:
+    """A new database on the server, as its URL; dropped at the end."""
+    name = f"test_{secrets.token_hex(6)}"
+    url = make_url(server_url)
+    with closing(
+        pymysql.connect(
+            host=url.host or "",
+            port=url.port or 0,
+            user=url.username,
+            password=url.password or "",
+            autocommit=True,
+        )
+    ) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.cursor().execute(f"DROP DATABASE {name}")
 
 
 @pytest.fixture(scope="module")
