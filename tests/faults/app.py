@@ -1,0 +1,105 @@
+"""The application under test: accounts, transfers between them, and notes.
+
+A transfer moves money when it is stored, by an event of the mapper; so a transfer that is lost or
+done twice shows in the balances. Nothing but Idempotency-Key keeps a row from being stored twice.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+import flask
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, relationship
+
+from carboy import Carboy, Policy, role
+
+CONNECTIONS = 5
+"""What a worker's pool holds."""
+READER, WRITER = "reader", "writer"
+
+
+class Base(DeclarativeBase):
+    """The models of this application."""
+
+
+class Account(Base):
+    """Whose balance is what it began with, and all transfers to it, less those from it."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(sa.String(50))
+    balance: Mapped[int] = mapped_column(default=0)
+
+
+class Transfer(Base):
+    """An amount from one account to another; ``ref`` is the client's name for it."""
+
+    __tablename__ = "transfers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ref: Mapped[str] = mapped_column(sa.String(50), index=True)
+    source_id: Mapped[int] = mapped_column(sa.ForeignKey("accounts.id"))
+    target_id: Mapped[int] = mapped_column(sa.ForeignKey("accounts.id"))
+    amount: Mapped[int]
+    source: Mapped[Account] = relationship(foreign_keys=source_id)
+    target: Mapped[Account] = relationship(foreign_keys=target_id)
+
+
+class Note(Base):
+    """A text that is written, changed, searched and deleted."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ref: Mapped[str] = mapped_column(sa.String(50), index=True)
+    text: Mapped[str] = mapped_column(sa.String(200))
+
+
+@sa.event.listens_for(Transfer, "after_insert")
+def move_money(_: Mapper[Any], connection: sa.Connection, transfer: Transfer) -> None:
+    """Change both balances, in the order of the keys, so that no two transfers wait in a circle."""
+    changes = sorted(((transfer.source_id, -transfer.amount), (transfer.target_id, transfer.amount)))
+    for key, amount in changes:
+        row = sa.update(Account).where(Account.id == key)
+        connection.execute(row.values(balance=Account.balance + amount))
+
+
+def create_app() -> flask.Flask:
+    """The application on DATABASE_URL; every other setting comes from the environment."""
+    app = flask.Flask(__name__)
+    engine = sa.create_engine(
+        os.environ["DATABASE_URL"], pool_size=CONNECTIONS, max_overflow=0, pool_timeout=5
+    )
+    known = role(READER, WRITER)
+    policy = Policy(read=known, create=role(WRITER), update=role(WRITER), delete=role(WRITER))
+    api = Carboy(app, engine, policy=policy)
+    api.resource(Account, read_only=True)
+    api.resource(Transfer)
+    api.resource(Note, search=("text",))
+
+    @app.get("/busy")
+    def busy() -> flask.Response:
+        """Use a connection for a while, and say which process answers."""
+        with engine.connect() as connection:
+            connection.scalar(sa.select(sa.func.count(Note.id)))
+            time.sleep(0.2)
+        return flask.jsonify(process=os.getpid())
+
+    @app.post("/hold")
+    def hold() -> flask.Response:
+        """Take every connection of this process, and keep them for as many seconds as are asked."""
+        held = [engine.raw_connection() for _ in range(CONNECTIONS - engine.pool.checkedout())]
+
+        def give_back() -> None:
+            for connection in held:
+                connection.close()
+
+        threading.Timer(flask.request.args.get("seconds", 5, type=float), give_back).start()
+        return flask.jsonify(process=os.getpid(), held=len(held))
+
+    return app

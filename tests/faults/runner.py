@@ -1,0 +1,117 @@
+"""One fault under load: what was answered meanwhile, what is left afterwards, and what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from .load import Answer, Load
+from .site import Kind, Site
+
+BACK_SECONDS = 5
+"""How soon after a fault has ended reads and writes must succeed."""
+_CALM_SECONDS = 1.5
+_AFTER_SECONDS = 2.0
+_GIVE_UP_SECONDS = 40
+
+Inject = Callable[[Site], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, and which answers are right meanwhile beside success.
+
+    ``inject`` begins it and, at the end of its block, ends it. ``reads`` and ``writes`` are
+    statuses; ``breaks`` says that connections of clients may break, as the server itself is hit.
+    """
+
+    name: str
+    site: Kind
+    inject: Inject
+    seconds: float
+    reads: frozenset[int] = frozenset()
+    writes: frozenset[int] = frozenset()
+    breaks: bool = False
+    quick: bool = False
+    """Whether it is in the short form, which is part of the tests."""
+
+
+@dataclass
+class Outcome:
+    """What was seen in one run of a fault; times in seconds."""
+
+    answered: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    """Of what was answered while the fault lasted and until all was well again."""
+    back: float | None = None
+    acknowledged: int = 0
+    missed: list[str] = field(default_factory=list)
+    """Expectations that weren't fulfilled."""
+
+
+def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Outcome:
+    """Let a fault happen under load, for ``seconds`` if given; ``name`` is of this run alone."""
+    outcome = Outcome()
+    most = site.most = site.most or site.fill_up()
+    site.load = load = Load(site.server.port, name, site.credentials)
+    try:
+        time.sleep(_CALM_SECONDS)
+        begun = time.monotonic()
+        with fault.inject(site):
+            time.sleep(fault.seconds if seconds is None else seconds)
+        ended = time.monotonic()
+        outcome.back = _wait_for_success(load, ended)
+        time.sleep(_AFTER_SECONDS)
+    finally:
+        load.stop()
+    answers = load.answers
+    outcome.answered = len(answers)
+    outcome.statuses = Counter(answer.status for answer in answers if answer.ended >= begun)
+    outcome.missed = _wrong_answers(fault, answers, begun, ended)
+    if outcome.back is None or outcome.back > BACK_SECONDS:
+        outcome.missed.append(f"no success within {BACK_SECONDS} s: {outcome.back}")
+    outcome.acknowledged = sum(write.acknowledged for write in load.writes)
+    outcome.missed += [f"{write} was never answered" for write in load.writes if not write.acknowledged]
+    outcome.missed += site.faults_of(load.writes)
+    held = site.held(most)
+    if not held.within(most):
+        outcome.missed.append(f"leaked: {held}, at most {most}")
+    return outcome
+
+
+def _wait_for_success(load: Load, since: float) -> float | None:
+    """The seconds until a read and a write that were sent since then had succeeded."""
+    end = since + _GIVE_UP_SECONDS
+    while time.monotonic() < end:
+        first: dict[str, float] = {}
+        for answer in load.answers:
+            if answer.begun >= since and answer.done:
+                first.setdefault(answer.kind, answer.ended - since)
+        if len(first) == 2:
+            return max(first.values())
+        time.sleep(0.05)
+    return None
+
+
+def _wrong_answers(fault: Fault, answers: list[Answer], begun: float, ended: float) -> list[str]:
+    """What shouldn't have been answered, each kind once with an example."""
+    wrong: dict[str, str] = {}
+    for answer in answers:
+        if answer.done or answer.is_in_flight:
+            continue
+        meanwhile = answer.ended >= begun and answer.begun <= ended + BACK_SECONDS
+        right = set(fault.reads if answer.kind == "read" else fault.writes) if meanwhile else set()
+        if fault.breaks and meanwhile:
+            right.add(0)
+        what = None
+        if answer.status not in right:
+            what = f"{answer.kind}: {answer.status} {'' if meanwhile else 'after it had ended'}"
+        elif answer.status and "retry-after" not in answer.headers:
+            what = f"{answer.kind}: {answer.status} without Retry-After"
+        if what is not None:
+            said = answer.body[:300].decode(errors="replace")
+            wrong.setdefault(what, f"{what} ({answer.asked}: {said})")
+    return list(wrong.values())

@@ -1,0 +1,319 @@
+"""Where a fault happens: a database, a Redis, and the application between them and the clients."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import jwt
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from carboy.ops.api_keys import create_key
+from tools.servers import Programs, find_or_install, postgresql, redis
+
+from .app import CONNECTIONS, WRITER, Account, Base, Note, Transfer
+from .load import ACCOUNTS, Load, Write
+from .processes import wait_for
+from .proxy import Proxy
+from .servers import THREADS, WORKERS, Held, PostgreSQL, Redis, Server
+
+_SECRET = "a secret that only the tests of faults know"
+_SETTLE_SECONDS = 20
+_DISK_BYTES = 160 << 20
+FAKETIME = Programs(
+    title="libfaketime",
+    programs=("faketime",),
+    folders=(),
+    debian="faketime",
+    fedora="libfaketime",
+    macos="libfaketime",
+)
+
+
+@dataclass
+class Site:
+    """All parts, and what they are at; what a kind of site hasn't is None."""
+
+    folder: Path
+    engine: sa.Engine
+    """The database, past the proxy and the application."""
+    redis: Redis
+    server: Server
+    credentials: tuple[str, ...]
+    postgresql: PostgreSQL | None = None
+    proxy: Proxy | None = None
+    disk: Path | None = None
+    clock: Path | None = None
+    load: Load | None = None
+    most: Held | None = None
+    """What the server held when it had filled up."""
+
+    def connections(self) -> int:
+        """How many connections the application has to a database that counts them."""
+        if self.postgresql is None:
+            return 0
+        with self.postgresql.admin() as admin:
+            return len(self.postgresql.backends(admin))
+
+    def fill_up(self) -> Held:
+        """What the server holds at most: every thread has worked, with connections to everything.
+
+        Later it may be less, where connections have been lost and weren't needed since.
+        """
+        client, wanted = self.redis.client, WORKERS * THREADS
+
+        def all_connected() -> bool:
+            # Whoever asks it now waits a little, so others need connections of their own.
+            client.client_pause(150)
+            self._use_all("/api/accounts?select=id&limit=1")
+            return int(client.info("clients")["connected_clients"]) > wanted
+
+        wait_for("every thread to be connected to Redis", all_connected)
+        return self._held_now()
+
+    def held(self, most: Held) -> Held:
+        """What the server holds after every thread has worked; waits until it is within ``most``."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        held = self._held_now()
+        # Sockets of clients that have gone are closed a little later.
+        while not held.within(most) and time.monotonic() < end:
+            time.sleep(0.2)
+            held = self.server.held(self.connections())
+        return held
+
+    def _held_now(self) -> Held:
+        self._use_all("/busy")
+        return self.server.held(self.connections())
+
+    def _use_all(self, path: str) -> None:
+        count = WORKERS * THREADS * 2
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(self.ask, [path] * count))
+
+    def ask(self, path: str, method: str = "GET") -> str:
+        """The body of one answer, by the first of the clients."""
+        headers = {"Authorization": f"Bearer {self.credentials[0]}", "Connection": "close"}
+        url = f"http://127.0.0.1:{self.server.port}{path}"
+        request = Request(url, headers=headers, method=method)  # noqa: S310  http://
+        try:
+            with urlopen(request, timeout=60) as answer:  # noqa: S310  http://
+                body: bytes = answer.read()
+                return body.decode()
+        except HTTPError as error:
+            error.close()
+            return ""
+
+    def hold_all(self, seconds: float) -> None:
+        """Let views of the application take every connection of every worker."""
+        wanted = WORKERS * CONNECTIONS
+        found: dict[str, int] = {}
+
+        def all_held() -> bool:
+            answer = self.ask(f"/hold?seconds={seconds}", "POST")
+            if answer:
+                found[answer] = 1
+            if self.postgresql is None:
+                return len(found) >= WORKERS
+            return self.held_workers(found) >= WORKERS
+
+        wait_for(f"views to hold {wanted} connections", all_held)
+
+    @staticmethod
+    def held_workers(found: dict[str, int]) -> int:
+        """How many processes have said that they hold theirs."""
+        return len({each.partition('"process":')[2].strip(" }\n") for each in found})
+
+    def faults_of(self, writes: list[Write]) -> list[str]:
+        """What the database has that it should not, or hasn't and should, one line for each."""
+        faults = []
+        with self.engine.connect() as connection:
+            for name, table in (("notes", Note), ("transfers", Transfer)):
+                text = Note.text if table is Note else sa.null()
+                query = sa.select(table.ref, sa.func.count(), sa.func.max(text)).group_by(table.ref)
+                stored = {ref: (rows, said) for ref, rows, said in connection.execute(query)}
+                possible = _possible([write for write in writes if write.resource == name])
+                for ref, states in possible.items():
+                    rows, said = stored.get(ref, (0, None))
+                    if not any(_is_as(state, rows, said) for state in states):
+                        expected = " or ".join(f"{state.rows} ({state.text})" for state in states)
+                        faults.append(f"{name} {ref}: {rows} ({said}), not {expected}")
+            moved = sa.select(
+                Account.id,
+                Account.balance,
+                _sum_of(Transfer.target_id) - _sum_of(Transfer.source_id),
+            )
+            faults += [
+                f"account {key}: the balance is {balance}, by its transfers {sum_}"
+                for key, balance, sum_ in connection.execute(moved)
+                if balance != sum_
+            ]
+        return faults
+
+
+def _sum_of(end: sa.orm.InstrumentedAttribute[int]) -> sa.ColumnElement[int]:
+    total = sa.select(sa.func.coalesce(sa.func.sum(Transfer.amount), 0))
+    return total.where(end == Account.id).correlate(Account).scalar_subquery()
+
+
+def _possible(writes: list[Write]) -> dict[str, list[Write]]:
+    """The states that rows may be in after a client's writes, by the rows' name."""
+    possible: dict[str, list[Write]] = {}
+    for write in writes:
+        if write.acknowledged:
+            possible[write.ref] = [write]
+        else:
+            before = possible.get(write.ref) or [write._replace(rows=0, text=None)]
+            possible[write.ref] = [*before, write]
+    return possible
+
+
+def _is_as(write: Write, rows: int, text: str | None) -> bool:
+    return rows == write.rows and (write.text is None or text == write.text)
+
+
+# --- the kinds of sites ---
+
+
+@contextmanager
+def on_postgresql() -> Iterator[Site]:
+    """The application on PostgreSQL, which waits for the disk at each commit."""
+    with _built(postgresql(durable=True)) as site:
+        yield site
+
+
+@contextmanager
+def by_proxy() -> Iterator[Site]:
+    """The same, with a proxy in between."""
+    with _built(postgresql(durable=True), proxied=True) as site:
+        yield site
+
+
+@contextmanager
+def with_a_clock() -> Iterator[Site]:
+    """The same, where the server believes the time that a file says."""
+    with _built(postgresql(durable=True), clocked=True) as site:
+        yield site
+
+
+@contextmanager
+def on_a_small_disk() -> Iterator[Site]:
+    """The same, with PostgreSQL's files on a disk of their own, of 160 MiB."""
+    with _small_disk() as disk, _placed(disk):
+        with _built(postgresql(durable=True)) as site:
+            site.disk = disk
+            yield site
+
+
+@contextmanager
+def on_sqlite() -> Iterator[Site]:
+    """The application on a file of SQLite's, in WAL mode."""
+    with _built(None) as site:
+        yield site
+
+
+Kind = Callable[[], AbstractContextManager[Site]]
+
+
+@contextmanager
+def _built(
+    database: AbstractContextManager[str] | None, *, proxied: bool = False, clocked: bool = False
+) -> Iterator[Site]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carboy-faults-")))
+        broker = Redis(stack.enter_context(redis()))
+        stack.callback(broker.process.close)
+        cluster, proxy, clock = None, None, None
+        url = direct = sa.make_url(f"sqlite:///{folder / 'app.sqlite'}")
+        if database is not None:
+            cluster = PostgreSQL(stack.enter_context(database))
+            stack.callback(cluster.postmaster.close)
+            url = direct = cluster.url
+        if proxied:
+            proxy = Proxy(direct.host or "", direct.port or 0)
+            stack.callback(proxy.close)
+            url = direct.set(port=proxy.port)
+        engine = sa.create_engine(direct, poolclass=NullPool)
+        credentials = _fill(engine)
+        if cluster is not None:
+            cluster.prepare()
+        settings = {
+            "DATABASE_URL": url.render_as_string(hide_password=False),
+            "CARBOY_JWT_SECRET": _SECRET,
+            "CARBOY_RATE_LIMIT": "1000000/minute",
+            "CARBOY_RATE_LIMIT_STORAGE": broker.url,
+        }
+        if clocked:
+            clock = folder / "clock"
+            clock.write_text("+0")
+            settings |= _clock_settings(clock)
+        server = Server(folder / "log", settings)
+        stack.callback(server.close)
+        yield Site(
+            folder, engine, broker, server, credentials, postgresql=cluster, proxy=proxy, clock=clock
+        )
+
+
+def _fill(engine: sa.Engine) -> tuple[str, ...]:
+    """Make the tables and accounts; the credentials of clients: an API key, and a token."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        Base.metadata.create_all(connection)
+        accounts = [{"owner": f"owner {number}"} for number in range(ACCOUNTS)]
+        connection.execute(sa.insert(Account), accounts)
+    key = create_key(engine, "client", [WRITER])
+    claims = {"sub": "client", "roles": [WRITER], "exp": int(time.time()) + 86400}
+    return key, jwt.encode(claims, _SECRET, "HS256")
+
+
+def _clock_settings(clock: Path) -> dict[str, str]:
+    """What makes a process read its clock from a file; intervals go on as they do."""
+    folder = find_or_install(FAKETIME).parent
+    [library, *_] = sorted(folder.glob("lib*/**/faketime/libfaketimeMT.so.1"))
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+@contextmanager
+def _small_disk() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="carboy-disk-") as name:
+        size = f"size={_DISK_BYTES},mode=1777"
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", size, "carboy", name], check=False, capture_output=True
+        )
+        if mounted.returncode:
+            raise RuntimeError(f"a small disk takes root: {mounted.stderr.decode().strip()}")
+        try:
+            yield Path(name)
+        finally:
+            subprocess.run(["umount", "--lazy", name], check=True)
+
+
+@contextmanager
+def _placed(folder: Path) -> Iterator[None]:
+    """Let new processes put their temporary files into a folder."""
+    import os
+
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
