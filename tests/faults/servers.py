@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,11 +60,10 @@ class PostgreSQL:
         with self.admin() as admin:
             admin.execute(_SLOW_COMMIT)
 
-    def admin(self) -> psycopg.Connection[Any]:
+    def admin(self) -> closing[psycopg.Connection[Any]]:
         """A superuser's connection, past the proxy, each statement a transaction of its own."""
-        return psycopg.connect(
-            self._admin.render_as_string(hide_password=False), autocommit=True, connect_timeout=10
-        )
+        url = self._admin.render_as_string(hide_password=False)
+        return closing(psycopg.connect(url, autocommit=True, connect_timeout=10))
 
     def kill(self) -> None:
         """End the server as a crash of the machine would, but for what the kernel holds."""

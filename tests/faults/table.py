@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import psycopg
@@ -17,6 +17,7 @@ from .runner import Fault
 from .servers import COMMIT_LOCK, PostgreSQL, Server
 from .site import Site, by_proxy, on_a_small_disk, on_postgresql, on_sqlite, with_a_clock
 
+_BLOCK_WRITES = "BEGIN; LOCK TABLE notes, transfers IN SHARE MODE"
 _WAITING = "wait_event_type = 'Lock' AND query NOT LIKE 'COMMIT%'"
 _COMMITTING = "wait_event = 'advisory' AND query LIKE 'COMMIT%'"
 _COMMITTED = "wait_event = 'SyncRep'"
@@ -42,8 +43,8 @@ def killed_while_idle(site: Site) -> Iterator[None]:
 def killed_in_statements(site: Site) -> Iterator[None]:
     """PostgreSQL is killed while writes wait in their statements."""
     cluster = _postgresql(site)
-    with cluster.admin() as admin, admin.transaction():
-        admin.execute("LOCK TABLE notes, transfers IN SHARE MODE")
+    with cluster.admin() as admin:
+        admin.execute(_BLOCK_WRITES)
         with cluster.admin() as observer:
             cluster.wait_for_backends(observer, _WAITING)
         cluster.kill()
@@ -82,8 +83,8 @@ def killed_after_commits(site: Site) -> Iterator[None]:
 def backend_killed(site: Site) -> Iterator[None]:
     """One of PostgreSQL's processes is killed in a statement; PostgreSQL ends all others."""
     cluster = _postgresql(site)
-    with cluster.admin() as admin, admin.transaction():
-        admin.execute("LOCK TABLE notes, transfers IN SHARE MODE")
+    with cluster.admin() as admin:
+        admin.execute(_BLOCK_WRITES)
         with cluster.admin() as observer:
             [victim, *_] = cluster.wait_for_backends(observer, _WAITING)
         send(signal.SIGKILL, victim)
@@ -170,8 +171,8 @@ def no_connection_left(site: Site) -> Iterator[None]:
 @contextmanager
 def table_locked(site: Site) -> Iterator[None]:
     """Another client has the table of notes for itself."""
-    with _postgresql(site).admin() as admin, admin.transaction():
-        admin.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
+    with _postgresql(site).admin() as admin:
+        admin.execute("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
         yield
 
 
@@ -316,11 +317,9 @@ def _postgresql(site: Site) -> PostgreSQL:
 
 
 def _answers(cluster: PostgreSQL) -> bool:
-    try:
-        cluster.admin().close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    with suppress(psycopg.OperationalError), cluster.admin():
+        return True
+    return False
 
 
 def _fill(file: int) -> None:
