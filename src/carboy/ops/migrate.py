@@ -1,0 +1,90 @@
+"""Migrations with Flask-Migrate: which the database has, and which wait.
+
+Nothing here runs a migration; ``flask db upgrade`` does. Alembic comes with Flask-Migrate, and is
+imported only where an application has that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.engine import Engine
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
+
+
+class MigrationsError(Exception):
+    """The folder of migrations can't be read; the message says why."""
+
+
+class Migrations(Struct, frozen=True, eq=False):
+    """An application's migrations, read from their folder once; ``options`` are env.py's."""
+
+    script: ScriptDirectory
+    engine: Engine
+    metadata: sa.MetaData
+    options: Mapping[str, Any]
+    command: str
+
+
+class MigrationState(Struct, frozen=True):
+    """Where a database is: its own revisions, the folder's newest, and those that wait, in order.
+
+    ``unknown`` are revisions of the database that the folder doesn't have, as where older code
+    runs on a database that is ahead of it; then nothing is ``pending``.
+    """
+
+    current: tuple[str, ...]
+    heads: tuple[str, ...]
+    pending: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def find_migrations(extensions: Mapping[str, Any]) -> Migrations | None:
+    """What Flask-Migrate knows of an application, by ``app.extensions``, in its context.
+
+    None without Flask-Migrate, or without a folder. Raises MigrationsError.
+    """
+    known = extensions.get("migrate")
+    if known is None or not Path(known.directory).is_dir():
+        return None
+    from alembic.script import ScriptDirectory
+
+    try:
+        script = ScriptDirectory.from_config(known.migrate.get_config())
+        script.get_heads()
+    except Exception as error:
+        # Revisions are Python files of the application's own.
+        raise MigrationsError(f"migrations in {known.directory} can't be read: {error}") from error
+    return Migrations(
+        script=script,
+        engine=known.db.engine,
+        metadata=known.metadata,
+        options=known.configure_args,
+        command=known.migrate.command,
+    )
+
+
+def migration_state(migrations: Migrations) -> MigrationState:
+    """Which migrations the database has, and which wait; one short query.
+
+    Raises SQLAlchemyError where the database can't be asked.
+    """
+    from alembic.runtime.migration import MigrationContext
+
+    with migrations.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=dict(migrations.options))
+        current = tuple(sorted(context.get_current_heads()))
+    heads = tuple(migrations.script.get_heads())
+    known = {revision.revision for revision in migrations.script.walk_revisions()}
+    unknown = tuple(revision for revision in current if revision not in known)
+    if unknown:
+        return MigrationState(current, heads, unknown=unknown)
+    waiting = migrations.script.iterate_revisions("heads", current, implicit_base=True)
+    pending = tuple(revision.revision for revision in waiting)[::-1]
+    return MigrationState(current, heads, pending)
