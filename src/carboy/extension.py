@@ -30,7 +30,15 @@ from .errors import (
     NotFound,
 )
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, own_body
+from .hosts import (
+    KeyConverter,
+    add_view,
+    body_of,
+    cursor_key_of,
+    engine_in,
+    own_body,
+    prepare_migrations,
+)
 from .identify import Identify, Login
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
@@ -122,6 +130,7 @@ class Carboy:
             identify=identify,
             lock=threading.Lock(),
         )
+        prepare_migrations(app)
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         app.url_map.converters["carboy_key"] = KeyConverter

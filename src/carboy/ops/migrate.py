@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 
+from ..schema import UTCDateTime
+
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
+
+_TABLES = "carboy_"
+_SEARCH_TABLES = "_carboy_fts"
+_SEARCH_INDEXES = "_carboy_search"
 
 
 class MigrationsError(Exception):
@@ -88,3 +94,35 @@ def migration_state(migrations: Migrations) -> MigrationState:
     waiting = migrations.script.iterate_revisions("heads", current, implicit_base=True)
     pending = tuple(revision.revision for revision in waiting)[::-1]
     return MigrationState(current, heads, pending)
+
+
+def prepare(extensions: Mapping[str, Any]) -> None:
+    """Let ``flask db migrate`` leave alone what Carboy has made, and import what it writes.
+
+    It goes through the options of Flask-Migrate, which the application's own ones stay behind.
+    """
+    known = extensions.get("migrate")
+    if known is None:
+        return
+    options = known.configure_args
+    include_name, render_item = options.get("include_name"), options.get("render_item")
+
+    def include(name: str | None, type_: str, parents: Any) -> bool:
+        if name is not None and _is_own(name, type_):
+            return False
+        return include_name is None or include_name(name, type_, parents)
+
+    def render(type_: str, object_: Any, context: Any) -> str | Literal[False]:
+        if type(object_) is UTCDateTime:
+            context.imports.add("import carboy")
+            return "carboy.UTCDateTime()"
+        return render_item is not None and render_item(type_, object_, context)
+
+    options |= {"include_name": include, "render_item": render}
+
+
+def _is_own(name: str, type_: str) -> bool:
+    """Whether ``execute.tables`` or ``ops.search_index`` has made it."""
+    if type_ == "table":
+        return name.startswith(_TABLES) or _SEARCH_TABLES in name
+    return type_ == "index" and name.endswith(_SEARCH_INDEXES)
