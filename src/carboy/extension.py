@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import flask
@@ -14,6 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from .access import (
+    ANONYMOUS,
     CLOSED,
     PUBLIC,
     UNLIMITED,
@@ -23,6 +25,7 @@ from .access import (
     Policy,
     check_policy,
 )
+from .admin import Route, Visit, routes, visit
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
@@ -141,6 +144,8 @@ class Carboy:
             built = cast(State, app.extensions[_KEY])
             reads = DirectReads(app, settings, edge, identify, lambda: built.api)
             app.wsgi_app = reads  # type: ignore[method-assign]
+        for route in routes(settings):
+            add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
         add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -381,9 +386,19 @@ class Carboy:
 
         return self._attended(respond)
 
-    def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
+    def _route_view(self, route: Route, **names: str) -> flask.Response:
+        def respond(who: Actor) -> Response:
+            return visit(route, flask.request.method, Visit(who, names, self._api))
+
+        return self._attended(respond, known=bool(route.roles))
+
+    def _attended(
+        self, respond: Callable[[Actor], Response], *, known: bool = True
+    ) -> flask.Response:
+        """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
-        return _to_flask(attended(edge, flask.request.environ, lambda: self.actor, respond))
+        identify = (lambda: self.actor) if known else (lambda: ANONYMOUS)
+        return _to_flask(attended(edge, flask.request.environ, identify, respond))
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..access import ACTIONS, ANONYMOUS, Access, Action, Actor, Condition, Policy
 from ..access.policy import HasRole
-from ..errors import ApiError
+from ..errors import ApiError, CommandError
 from ..execute import execute_read
 from ..execute.guard import Guard
 from ..pipeline import Api
@@ -30,7 +30,7 @@ _SAMPLE_ID = 918_273_645
 """An id that stands for any: where it turns up in a condition, ``:id`` is shown."""
 
 
-class ReviewError(ValueError):
+class ReviewError(CommandError):
     """What is asked about isn't there, or can't be told; the message says why."""
 
 
