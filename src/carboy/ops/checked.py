@@ -12,6 +12,7 @@ from sqlalchemy.pool import QueuePool
 from ..access import Policy
 from ..schema import Schema
 from ..settings import Settings
+from .migrate import Migrations
 
 
 class Checked(Struct, frozen=True, eq=False):
@@ -27,6 +28,7 @@ class Checked(Struct, frozen=True, eq=False):
     schema: Schema
     policies: Mapping[str, Policy]
     logins: bool = False
+    migrations: Migrations | None = None
     workers: int = 1
     threads: int = 8
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 
+from ..errors import CommandError
 from ..schema import UTCDateTime
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _SEARCH_TABLES = "_carboy_fts"
 _SEARCH_INDEXES = "_carboy_search"
 
 
-class MigrationsError(Exception):
+class MigrationsError(CommandError):
     """The folder of migrations can't be read; the message says why."""
 
 
@@ -36,6 +37,10 @@ class Migrations(Struct, frozen=True, eq=False):
     metadata: sa.MetaData
     options: Mapping[str, Any]
     command: str
+
+    def upgrade(self, app: str) -> str:
+        """The command that runs what is pending, for an application as ``flask --app`` takes it."""
+        return f"flask --app {app} {self.command} upgrade"
 
 
 class MigrationState(Struct, frozen=True):
@@ -94,6 +99,22 @@ def migration_state(migrations: Migrations) -> MigrationState:
     waiting = migrations.script.iterate_revisions("heads", current, implicit_base=True)
     pending = tuple(revision.revision for revision in waiting)[::-1]
     return MigrationState(current, heads, pending)
+
+
+def changed_tables(migrations: Migrations) -> list[str]:
+    """The tables that ``flask db migrate`` would change, for their models are others by now.
+
+    To be asked of a database that has every migration. It goes by what Migrate was given; what an
+    env.py adds to that isn't known here.
+    """
+    from alembic.autogenerate import produce_migrations
+    from alembic.runtime.migration import MigrationContext
+
+    with migrations.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=dict(migrations.options))
+        upgrade = produce_migrations(context, migrations.metadata).upgrade_ops
+    assert upgrade is not None
+    return sorted({str(getattr(op, "table_name", type(op).__name__)) for op in upgrade.ops})
 
 
 def prepare(extensions: Mapping[str, Any]) -> None:
