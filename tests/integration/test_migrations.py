@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy_lite import SQLAlchemy as Lite
 from sqlalchemy.orm import DeclarativeBase
 
 from carboy import OPEN, Carboy, UTCDateTime
@@ -198,6 +199,26 @@ def test_the_state_says_what_the_database_has(diary: Callable[..., Diary]) -> No
     revise("bad", "nowhere")
     with pytest.raises(MigrationsError, match="migrations can't be read: "):
         made.state()
+
+
+def test_models_that_only_env_py_knows_are_not_compared(database_url: str) -> None:
+    """Flask-SQLAlchemy-Lite has no metadata; which migrations wait is known all the same."""
+    app = Flask("lite")
+    app.config["SQLALCHEMY_ENGINES"] = {"default": database_url}
+    db = Lite(app)
+    flask_migrate.Migrate(app, db)
+    Carboy(app, db)
+    with app.app_context():
+        flask_migrate.init()
+        migrations = find_migrations(app.extensions)
+        assert migrations is not None
+        assert migration_state(migrations) == MigrationState((), ())
+        assert changed_tables(migrations) == []
+        revise("one", None)
+        migrations = find_migrations(app.extensions)
+        assert migrations is not None
+        assert migration_state(migrations).pending == ("one",)
+        db.engine.dispose()
 
 
 def test_branches_wait_together(diary: Callable[..., Diary]) -> None:

@@ -30,11 +30,15 @@ class MigrationsError(CommandError):
 
 
 class Migrations(Struct, frozen=True, eq=False):
-    """An application's migrations, read from their folder once; ``options`` are env.py's."""
+    """An application's migrations, read from their folder once.
+
+    ``options`` are those that env.py is to give to Alembic; ``metadata`` is None where only env.py
+    knows the models, as with Flask-SQLAlchemy-Lite.
+    """
 
     script: ScriptDirectory
     engine: Engine
-    metadata: sa.MetaData
+    metadata: sa.MetaData | None
     options: Mapping[str, Any]
     command: str
 
@@ -75,7 +79,7 @@ def find_migrations(extensions: Mapping[str, Any]) -> Migrations | None:
     return Migrations(
         script=script,
         engine=known.db.engine,
-        metadata=known.metadata,
+        metadata=getattr(known.db, "metadata", None),
         options=known.configure_args,
         command=known.migrate.command,
     )
@@ -107,6 +111,8 @@ def changed_tables(migrations: Migrations) -> list[str]:
     To be asked of a database that has every migration. It goes by what Migrate was given; what an
     env.py adds to that isn't known here.
     """
+    if migrations.metadata is None:
+        return []
     from alembic.autogenerate import produce_migrations
     from alembic.runtime.migration import MigrationContext
 
