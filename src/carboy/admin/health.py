@@ -2,10 +2,75 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec.structs import asdict
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import QueuePool
+
+from ..ops.health import Probe, Replication, Unhealthy, examine, pool_figures
 from ..respond import Response, respond_json
-from .route import Visit
+from ..settings import Settings
+from .route import Route, Visit
+
+
+class Health:
+    """The health of one application's database, of which requests ask one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.health_timeout_ms / 1000
+        self._probes: dict[Engine, Probe[Replication | None]] = {}
+
+    def ready(self, visit: Visit) -> Response:
+        """The API is built, and the database answers in time."""
+        try:
+            self._examined(visit.api().database.engine)
+        except Unhealthy as error:
+            return respond_json({"status": "unavailable", "reason": str(error)}, 503)
+        return respond_json({"status": "ok"})
+
+    def database(self, visit: Visit) -> Response:
+        """The database's state, and the pool's as it was before this request took its part."""
+        engine = visit.api().database.engine
+        pool = pool_figures(engine)
+        found: dict[str, Any] = {
+            "status": "healthy",
+            "pool_size": pool.size,
+            "checked_in": pool.checked_in,
+            "checked_out": pool.checked_out,
+            "overflow": pool.overflow,
+        }
+        try:
+            replication = self._examined(engine)
+        except Unhealthy as error:
+            return respond_json({**found, "status": "unhealthy", "reason": str(error)}, 503)
+        return respond_json({**found, "replication": replication and asdict(replication)})
+
+    def _examined(self, engine: Engine) -> Replication | None:
+        if not isinstance(engine.pool, QueuePool):
+            # A file or memory, which can't hang as a network can; its connection may be a thread's.
+            return examine(engine)
+        probe = self._probes.setdefault(engine, Probe(lambda: examine(engine)))
+        try:
+            return probe.within(self._seconds)
+        except TimeoutError:
+            milliseconds = round(self._seconds * 1000)
+            raise Unhealthy(f"no answer within {milliseconds} ms") from None
 
 
 def live(_: Visit) -> Response:
     """The process answers, whatever its database does."""
     return respond_json({"status": "ok"})
+
+
+def health_routes(settings: Settings) -> tuple[Route, ...]:
+    """The routes under CARBOY_HEALTH_PATH."""
+    path = settings.health_path.rstrip("/")
+    if not path:
+        return ()
+    health = Health(settings)
+    return (
+        Route("health_live", f"{path}/live", live, roles=()),
+        Route("health_ready", f"{path}/ready", health.ready, roles=()),
+        Route("health_database", f"{path}/database", health.database, roles=()),
+    )
