@@ -33,7 +33,7 @@ from .errors import (
 )
 from .events import mark
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, own_body
+from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, engines_in, own_body
 from .identify import Identify, Login
 from .ops.observers import Observers
 from .pipeline import Api, View, answer, index, read_view, write
@@ -203,7 +203,7 @@ class Carboy:
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,
-        select: sa.Select[Any],
+        select: sa.Select[*tuple[Any, ...]],
         shape: str | None = None,
         *,
         one: bool = False,
@@ -331,29 +331,20 @@ class Carboy:
         return state.api
 
     def _build(self, state: State) -> Api:
-        engine = engine_in(state.source)
-        settings = state.settings
-        if settings.row_security and engine.dialect.name != "postgresql":
-            raise SettingError(
-                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
-                "to 0"
-            )
+        engines, settings = engines_in(state.source), state.settings
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
             check_policy(schema.resources[name], policy)
         self._in_use = True
-        state.observers.watch(engine)
+        databases = _databases(engines, schema, settings)
+        state.observers.watch({bind: each.engine for bind, each in databases.items()})
         return Api(
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(
-                engine,
-                statements=settings.statement_cache,
-                row_security=settings.row_security,
-            ),
-            cursor_key=cursor_key_of(flask.current_app, engine),
+            databases=databases,
+            cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
             statistics=self._statistics,
         )
@@ -410,6 +401,33 @@ class Carboy:
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
         identify = (lambda: self.actor) if known else None
         return _to_flask(attended(edge, flask.request.environ, identify, respond))
+
+
+def _databases(
+    engines: Mapping[str | None, Engine], schema: Schema, settings: Settings
+) -> dict[str | None, Database]:
+    """The default database, and the others that resources are in."""
+    found: dict[str | None, Database] = {}
+    for resource in (None, *schema.exposed()):
+        bind = resource.bind if resource is not None else None
+        if bind in found:
+            continue
+        if bind not in engines:
+            raise SchemaError(
+                f"resource {resource and resource.name!r}: there is no database for its "
+                f"__bind_key__ {bind!r}; add it to SQLALCHEMY_BINDS"
+            )
+        name = engines[bind].dialect.name
+        if settings.row_security and name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {name} has none, so set it to 0"
+            )
+        found[bind] = Database(
+            engines[bind],
+            statements=settings.statement_cache,
+            row_security=settings.row_security,
+        )
+    return found
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -46,19 +46,24 @@ HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Api(Struct, frozen=True, eq=False):
-    """What every request of one application shares.
+    """What every request of one application shares; ``cursor_key`` signs its cursors.
 
-    ``cursor_key`` signs its cursors; ``statistics`` are the figures that the application adds for
-    admins, as functions that make a select of one value.
+    ``databases`` are by bind key; None is the default one's. ``statistics`` are the figures that
+    the application adds for admins, as functions that make a select of one value.
     """
 
     schema: Schema
     policies: Policies
     settings: Settings
-    database: Database
+    databases: Mapping[str | None, Database]
     cursor_key: bytes
     plans: KeptPlans
     statistics: Mapping[str, Callable[[], sa.Select[Any]]]
+
+    @property
+    def database(self) -> Database:
+        """The default database, which has the API keys."""
+        return self.databases[None]
 
 
 def answer(api: Api, request: Request, who: Actor) -> Response:
@@ -85,11 +90,11 @@ def index(api: Api, prefix: str, who: Actor) -> Response:
 
 def read(api: Api, resource: Resource, request: Request, access: Access) -> Response:
     """GET and HEAD: one statement."""
-    planned = _planned(api, resource, request, access)
+    planned, database = _planned(api, resource, request, access), api.databases[resource.bind]
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
     mark("plan")
-    result = execute_read(api.database, planned, access.who)
+    result = execute_read(database, planned, access.who)
     mark("execute")
     if request.key is not None:
         rows(read=int(result is not None))
@@ -112,7 +117,7 @@ def history(api: Api, request: Request, access: Access) -> Response:
     context = Context(api.schema, api.settings, access)
     planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
     mark("plan")
-    result = execute_history(api.database, planned, access.who)
+    result = execute_history(api.databases[resource.bind], planned, access.who)
     mark("execute")
     if result is None:
         raise NotFound(f"{resource.name!r} has no row {key!r}")
@@ -149,7 +154,7 @@ def write(api: Api, resource: Resource, request: Request, context: Context) -> R
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
     mark("plan")
-    result = execute_write(api.database, planned)
+    result = execute_write(api.databases[resource.bind], planned)
     mark("execute")
     rows(written=0 if result.replayed or planned.dry_run else result.affected)
     return respond_write(request, planned, result)
@@ -175,7 +180,7 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
     mark("plan")
-    result = execute_view(api.database, planned, access.who, view.session)
+    result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
     mark("execute")
     return respond_view(planned, result, view.envelope, view.status)
 

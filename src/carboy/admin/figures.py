@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from ..execute import api_error
+import msgspec
+import sqlalchemy as sa
+
+from ..execute import Database, api_error
 from ..ops.statistics import figures
+from ..pipeline import Api
+from ..plan import bind_of_select
 from ..respond import Response, respond_json
 from ..settings import SettingError, Settings
 from .route import Route, Visit
@@ -14,16 +21,31 @@ _READERS = {"closed": ("metrics", "admin"), "open": ()}
 
 
 def statistics(visit: Visit) -> Response:
-    """The tables' figures, and those that the application adds."""
+    """The figures of each database's tables, and those that the application adds."""
     api = visit.api()
-    database = api.database
+    found = []
+    for bind, database in api.databases.items():
+        tables = {t.fullname: t for r in api.schema.exposed() if r.bind == bind for t in r.tables}
+        with _errors(database):
+            measured = figures(database.engine, list(tables.values()))
+        name = database.engine.dialect.name
+        found.append({"bind": bind, "dialect": name, **msgspec.to_builtins(measured)})
+    own = {name: _value(api, make()) for name, make in api.statistics.items()}
+    return respond_json({"databases": found, "statistics": own})
+
+
+def _value(api: Api, select: sa.Select[Any]) -> Any:
+    database = api.databases[bind_of_select(select)]
+    with _errors(database), database.engine.connect() as connection:
+        return connection.scalar(select)
+
+
+@contextmanager
+def _errors(database: Database) -> Iterator[None]:
     try:
-        found = msgspec.to_builtins(figures(database.engine, api.schema))
-        with database.engine.connect() as connection:
-            own = {name: connection.scalar(make()) for name, make in api.statistics.items()}
+        yield
     except database.errors as error:
         raise api_error(error, database.engine) from error
-    return respond_json({"database": database.engine.dialect.name, **found, "statistics": own})
 
 
 def metrics(_: Visit) -> Response:

@@ -22,16 +22,26 @@ class Health:
         self._probes: dict[Engine, Probe[Replication | None]] = {}
 
     def ready(self, visit: Visit) -> Response:
-        """The API is built, and the database answers in time."""
+        """The API is built, and each of its databases answers in time."""
         try:
-            self._examined(visit.api().database.engine)
+            for database in visit.api().databases.values():
+                self._examined(database.engine)
         except Unhealthy as error:
             return respond_json({"status": "unavailable", "reason": str(error)}, 503)
         return respond_json({"status": "ok"})
 
     def database(self, visit: Visit) -> Response:
-        """The database's state, and the pool's as it was before this request took its part."""
-        engine = visit.api().database.engine
+        """The state of the default database, and under ``binds`` of the others."""
+        databases = visit.api().databases
+        found = {bind: self._state(each.engine) for bind, each in databases.items()}
+        healthy = all(state["status"] == "healthy" for state in found.values())
+        answer = found.pop(None)
+        if found:
+            answer["binds"] = found
+        return respond_json(answer, 200 if healthy else 503)
+
+    def _state(self, engine: Engine) -> dict[str, Any]:
+        """A database, and its pool as it was before this took its part."""
         pool = pool_figures(engine)
         found: dict[str, Any] = {
             "status": "healthy",
@@ -43,8 +53,8 @@ class Health:
         try:
             replication = self._examined(engine)
         except Unhealthy as error:
-            return respond_json({**found, "status": "unhealthy", "reason": str(error)}, 503)
-        return respond_json({**found, "replication": replication and asdict(replication)})
+            return {**found, "status": "unhealthy", "reason": str(error)}
+        return {**found, "replication": replication and asdict(replication)}
 
     def _examined(self, engine: Engine) -> Replication | None:
         if not isinstance(engine.pool, QueuePool):

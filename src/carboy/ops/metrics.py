@@ -6,6 +6,7 @@ With PROMETHEUS_MULTIPROC_DIR, which ``carboy serve`` sets for several workers, 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from threading import Lock
 
 import sqlalchemy as sa
@@ -48,7 +49,7 @@ ROWS = Counter(
 POOL = Gauge(
     "carboy_pool_connections",
     "Connections of the engine's pool: its size, those checked_in and checked_out, the overflow.",
-    ("state",),
+    ("database", "state"),
     multiprocess_mode="livesum",
 )
 
@@ -57,14 +58,18 @@ class Metrics:
     """Counts what happens in one application."""
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
-        # The figures of the pool that are read last must be set last.
+        self._engines: Mapping[str | None, Engine] = {}
+        # The figures of a pool that are read last must be set last.
         self._lock = Lock()
 
-    def watch(self, engine: Engine) -> None:
-        """Keep the figures of its pool up to date: when a connection is taken, and afterwards."""
-        self._engine = engine
-        sa.event.listen(engine, "checkout", lambda *_: self._read_pool())
+    def watch(self, engines: Mapping[str | None, Engine]) -> None:
+        """Keep the figures of their pools up to date: when a connection is taken, and afterwards.
+
+        ``engines`` are by bind key.
+        """
+        self._engines = engines
+        for engine in engines.values():
+            sa.event.listen(engine, "checkout", lambda *_: self._read_pools())
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StatementRan):
@@ -75,15 +80,14 @@ class Metrics:
         for action, number in (("read", event.rows_read), ("written", event.rows_written)):
             if number:
                 ROWS.labels(event.resource, action).inc(number)
-        self._read_pool()
+        self._read_pools()
 
-    def _read_pool(self) -> None:
-        if self._engine is None:
-            return
+    def _read_pools(self) -> None:
         with self._lock:
-            for state, number in asdict(pool_figures(self._engine)).items():
-                if number is not None:
-                    POOL.labels(state).set(number)
+            for bind, engine in self._engines.items():
+                for state, number in asdict(pool_figures(engine)).items():
+                    if number is not None:
+                        POOL.labels(bind or "", state).set(number)
 
 
 def exposition() -> tuple[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Engine
@@ -26,11 +27,12 @@ class Observers:
             (logs,) if self._metrics is None else (logs, self._metrics)
         )
 
-    def watch(self, engine: Engine) -> None:
-        """Notice the engine's statements, and what its pool holds."""
-        notice_statements(engine)
+    def watch(self, engines: Mapping[str | None, Engine]) -> None:
+        """Notice the statements of engines, by bind key, and what their pools hold."""
+        for engine in engines.values():
+            notice_statements(engine)
         if self._metrics is not None:
-            self._metrics.watch(engine)
+            self._metrics.watch(engines)
 
 
 def _metrics(settings: Settings) -> Metrics | None:

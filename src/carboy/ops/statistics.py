@@ -8,8 +8,6 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 
-from ..schema import Schema
-
 EXACT_BELOW = 64 * 2**20
 """Bytes up to which rows are counted one by one."""
 
@@ -61,15 +59,15 @@ _Find = Callable[
 ]
 
 
-def figures(engine: Engine, schema: Schema, exact_below: int = EXACT_BELOW) -> Figures:
-    """The figures of the tables of exposed resources; raises SQLAlchemyError.
+def figures(engine: Engine, tables: Sequence[sa.Table], exact_below: int = EXACT_BELOW) -> Figures:
+    """The figures of a database and some of its tables; raises SQLAlchemyError.
 
     Tables below ``exact_below`` bytes are counted, others estimated; views are left out.
     """
-    tables = {t.fullname: t for r in schema.exposed() for t in r.tables}
+    named = {table.fullname: table for table in tables}
     with engine.connect() as connection:
-        size, found, indexes = _FIND[engine.dialect.name](connection, list(tables.values()))
-        counted = [_figures(connection, tables, each, exact_below) for each in found]
+        size, found, indexes = _FIND[engine.dialect.name](connection, tables)
+        counted = [_figures(connection, named, each, exact_below) for each in found]
     return Figures(
         bytes=size,
         tables=tuple(sorted(counted, key=lambda each: each.table)),
