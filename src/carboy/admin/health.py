@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from msgspec.structs import asdict
@@ -9,9 +10,12 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import QueuePool
 
 from ..ops.health import Probe, Replication, Unhealthy, examine, pool_figures
+from ..pipeline import Api
 from ..respond import Response, respond_json
 from ..settings import Settings
 from .route import Route, Visit
+
+logger = logging.getLogger("carboy")
 
 
 class Health:
@@ -24,20 +28,23 @@ class Health:
     def ready(self, visit: Visit) -> Response:
         """The API is built, and each of its databases answers in time."""
         try:
-            for database in visit.api().databases.values():
+            for database in _built(visit).databases.values():
                 self._examined(database.engine)
         except Unhealthy as error:
             return respond_json({"status": "unavailable", "reason": str(error)}, 503)
         return respond_json({"status": "ok"})
 
     def database(self, visit: Visit) -> Response:
-        """The state of the default database, and under ``binds`` of the others."""
+        """The state of the default database, and under ``binds`` of the others.
+
+        The status is that of all.
+        """
         databases = visit.api().databases
         found = {bind: self._state(each.engine) for bind, each in databases.items()}
         healthy = all(state["status"] == "healthy" for state in found.values())
         answer = found.pop(None)
         if found:
-            answer["binds"] = found
+            answer |= {"status": "healthy" if healthy else "unhealthy", "binds": found}
         return respond_json(answer, 200 if healthy else 503)
 
     def _state(self, engine: Engine) -> dict[str, Any]:
@@ -66,6 +73,14 @@ class Health:
         except TimeoutError:
             milliseconds = round(self._seconds * 1000)
             raise Unhealthy(f"no answer within {milliseconds} ms") from None
+
+
+def _built(visit: Visit) -> Api:
+    try:
+        return visit.api()
+    except Exception as error:
+        logger.exception("the API can't be built")
+        raise Unhealthy("the API can't be built; the log says why") from error
 
 
 def live(_: Visit) -> Response:

@@ -90,13 +90,13 @@ def _figures(
 # A partitioned table has nothing of its own: its partitions' rows and bytes are added up.
 _POSTGRESQL_TABLES = """
 SELECT wanted.name,
-       CASE WHEN parts.of IS NULL THEN nullif(c.reltuples, -1) ELSE parts.rows END,
-       CASE WHEN parts.of IS NULL THEN pg_table_size(c.oid) ELSE parts.bytes END,
-       CASE WHEN parts.of IS NULL THEN pg_indexes_size(c.oid) ELSE parts.index_bytes END
+       CASE c.relkind WHEN 'p' THEN parts.rows ELSE nullif(c.reltuples, -1) END,
+       CASE c.relkind WHEN 'p' THEN parts.bytes ELSE pg_table_size(c.oid) END,
+       CASE c.relkind WHEN 'p' THEN parts.index_bytes ELSE pg_indexes_size(c.oid) END
 FROM unnest(CAST(:names AS text[]), CAST(:quoted AS text[])) AS wanted(name, quoted)
 JOIN pg_class c ON c.oid = to_regclass(wanted.quoted) AND c.relkind IN ('r', 'p', 'm')
 LEFT JOIN LATERAL (
-    SELECT min(c.oid) AS of, sum(nullif(p.reltuples, -1)) AS rows,
+    SELECT sum(nullif(p.reltuples, -1)) AS rows,
            sum(pg_table_size(p.oid)) AS bytes, sum(pg_indexes_size(p.oid)) AS index_bytes
     FROM pg_partition_tree(c.oid) tree JOIN pg_class p ON p.oid = tree.relid
     WHERE c.relkind = 'p' AND tree.isleaf
@@ -136,43 +136,27 @@ def _postgresql(
 def _sqlite(
     connection: sa.Connection, tables: Sequence[sa.Table]
 ) -> tuple[int | None, list[_Found], list[IndexFigures]]:
-    pages, page = (_pragma(connection, name) for name in ("page_count", "page_size"))
-    size = pages * page
-    # Both read the whole file, which is quick for a small one only; dbstat isn't in every SQLite.
-    names = set(connection.scalars(sa.text("SELECT name FROM sqlite_schema")))
-    sizes: dict[str, int] = {}
-    if size < EXACT_BELOW and _has_dbstat(connection):
-        stats = sa.text("SELECT name, sum(pgsize) FROM dbstat WHERE aggregate GROUP BY name")
-        sizes = dict(connection.execute(stats).tuples().all())
+    """It knows the size of the whole file only."""
+    size = _pragma(connection, "page_count") * _pragma(connection, "page_size")
+    schema = connection.execute(sa.text("SELECT type, name, tbl_name FROM sqlite_schema")).all()
+    names = {name for _, name, _ in schema}
     estimates: dict[str, int] = {}
     if "sqlite_stat1" in names:
         # The first number of `stat` is the table's.
         stat = sa.text("SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1 GROUP BY tbl")
-        estimates = dict(connection.execute(stat).tuples().all())
-    wanted = {table.name for table in tables}
-    rows = connection.execute(
-        sa.text("SELECT name, tbl_name FROM sqlite_schema WHERE type='index'")
-    )
-    indexes = [IndexFigures(i, t, sizes.get(i), None) for i, t in rows if t in wanted]
-    found = []
-    for table in tables:
-        if table.name in names:
-            of_indexes = [i.bytes for i in indexes if i.table == table.name and i.bytes is not None]
-            total = sum(of_indexes) if sizes else None
-            bytes_ = sizes.get(table.name)
-            found.append(
-                _Found(table.fullname, estimates.get(table.name), bytes_, total, bytes_ or size)
-            )
+        estimates = {row[0]: row[1] for row in connection.execute(stat)}
+    here = {str(table.name): str(table.fullname) for table in tables if table.name in names}
+    found = [_Found(here[name], estimates.get(name), None, None, size) for name in here]
+    indexes = [
+        IndexFigures(name, here[table], None, None)
+        for type_, name, table in schema
+        if type_ == "index" and table in here
+    ]
     return size, found, indexes
 
 
 def _pragma(connection: sa.Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-
-
-def _has_dbstat(connection: sa.Connection) -> bool:
-    modules = connection.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'")
-    return modules.first() is not None
 
 
 # --- MariaDB ---
@@ -197,7 +181,7 @@ def _mariadb(
     found: list[_Found] = []
     indexes: list[IndexFigures] = []
     for schema in {table.schema for table in tables}:
-        here = {table.name: table.fullname for table in tables if table.schema == schema}
+        here = {str(table.name): str(table.fullname) for table in tables if table.schema == schema}
         of = {"schema": schema}
         found += [
             _Found(here[name], rows, size, index_size, size or 0)
