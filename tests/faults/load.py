@@ -19,6 +19,7 @@ TIMEOUT = 60
 """Seconds that a client waits for an answer: more than the server may take for one."""
 
 _PAUSE_SECONDS = 0.05
+_BROKEN_SECONDS = 0.3
 _LAST_TRY_SECONDS = 20
 _READS = (
     "/api/accounts/{account}",
@@ -156,7 +157,7 @@ class Client:
             again = answer.status in (0, 503, 504) or answer.is_in_flight
             if not again or time.monotonic() > self._load.last_try:
                 return None
-            time.sleep(float(answer.headers.get("retry-after", 0)) or _PAUSE_SECONDS)
+            time.sleep(float(answer.headers.get("retry-after", 0)) or _BROKEN_SECONDS)
 
     def _ask(
         self,

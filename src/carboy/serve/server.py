@@ -57,6 +57,8 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
         blocking_threads=options.threads,
         websockets=False,
         workers_kill_timeout=_STOP_SECONDS,
+        # One that the kernel has killed; without this the others would be ended, too.
+        respawn_failed_workers=True,
         log_level=log.LogLevels.error,
         **(_reloading() if options.reload else {}),
     )
@@ -93,11 +95,20 @@ def worker_application(target: Target) -> Callable[..., Any]:
     # A terminal sends Ctrl-C to every process; it is for the server, which ends its workers.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         return load(target).wsgi
     except TargetError as error:
         click.echo(f"carboy: {error}", err=True)
         sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    """Stop this worker when the server is gone without a word; it would keep the port taken."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def resolve(host: str) -> str:
