@@ -109,9 +109,9 @@ class PostgreSQL:
         wait_for(f"{count} connections of which {condition}", enough)
         return found
 
-    def terminate(self, admin: psycopg.Connection[Any]) -> None:
-        """Close the application's connections."""
-        for pid in self.backends(admin):
+    def terminate(self, admin: psycopg.Connection[Any], condition: str = "true") -> None:
+        """Close the application's connections that fulfil a condition."""
+        for pid in self.backends(admin, condition):
             admin.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 

@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 
 import psycopg
@@ -154,17 +154,13 @@ def no_connection_left(site: Site) -> Iterator[None]:
     """Other clients take every connection that PostgreSQL allows."""
     cluster = _postgresql(site)
     url = cluster.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with ExitStack() as stack, cluster.admin() as admin:
-        stack.callback(cluster.terminate, admin)
-        cluster.terminate(admin)
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            try:
-                stack.enter_context(psycopg.connect(url))
-            except psycopg.OperationalError:
-                if not cluster.backends(admin, "application_name <> 'held'"):
-                    break
-                cluster.terminate(admin)
+    with cluster.admin() as admin, ExitStack() as stack:
+        while cluster.backends(admin, "application_name <> 'other'"):
+            cluster.terminate(admin, "application_name <> 'other'")
+            with suppress(psycopg.OperationalError):
+                while True:
+                    other = psycopg.connect(url, application_name="other")
+                    stack.enter_context(closing(other))
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -151,14 +152,21 @@ class Database:
         except self._driver_error() as error:
             if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
                 raise
+            # The others in the pool are as old as the one that broke.
+            self.renew_connections()
             connection.invalidate(error)
             if not retry:
                 raise
         finally:
             connection.close()
-        # The others in the pool are as old as the one that broke.
-        self.engine.dispose()
         return self._fetch(sql, parameters, who, retry=False)
+
+    def renew_connections(self) -> None:
+        """Have each connection of the pool opened anew when it is next taken.
+
+        To dispose of the pool would make a second one beside the connections that are in use.
+        """
+        self.engine.pool._invalidate_time = time.time()
 
     def _run(
         self, connection: ManagesConnection, sql: str, parameters: Any, who: Actor | None

@@ -38,6 +38,9 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
         return LimitExceeded("the request asks for more than one statement of this database can do")
     if state == "42501":
         return Forbidden("the database user may not do this")
+    if state == "25006":
+        # A standby, or a primary that somebody keeps from writing for a while.
+        return Unavailable("the database takes no writes now; try again", headers=[RETRY_AFTER])
     if state.startswith(("40", "55", "57", "53")) or "locked" in str(original):
         return Unavailable("the database is busy; try again", headers=[RETRY_AFTER])
     if "overflow" in str(original) or isinstance(original, OverflowError):
@@ -71,5 +74,5 @@ def _is_down(error: object, engine: Engine) -> bool:
     if dbapi is None or not isinstance(error, dbapi.OperationalError | dbapi.InterfaceError):
         return False
     if engine.dialect.name == "sqlite":
-        return "unable to open" in str(error) or "disk I/O" in str(error)
+        return any(part in str(error) for part in ("unable to open", "disk I/O", "disk is full"))
     return True

@@ -81,8 +81,9 @@ def retried_once(database: Database, run: Callable[[], T]) -> T:
         is_stale = error.connection_invalidated and error.statement is not None
         if not is_stale and not _is_replanned(error):
             raise
-    # The others in the pool are as old.
-    database.engine.dispose()
+        if not is_stale:
+            # Where a connection is lost, SQLAlchemy does the same.
+            database.renew_connections()
     return run()
 
 
