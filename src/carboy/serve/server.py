@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from .app import Target, load
 from .errors import TargetError
+from .jobs import Beside
 
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.05
@@ -57,9 +59,20 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
     waiter = threading.Thread(target=_when_listening, args=(options, stopped, ready), daemon=True)
     waiter.start()
     try:
-        server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
+        with _jobs_beside(target, options):
+            server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
     finally:
         stopped.set()
+
+
+def _jobs_beside(target: Target, options: ServerOptions) -> AbstractContextManager[object]:
+    if target.is_database and not target.writable:
+        # Nothing can be queued there.
+        return nullcontext()
+    beside = Beside(target)
+    if options.reload:
+        beside.restart_on_changes()
+    return beside
 
 
 def worker_application(target: Target) -> Callable[..., Any]:
