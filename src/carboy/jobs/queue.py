@@ -331,3 +331,27 @@ def is_due(database: Database) -> bool:
     query = sa.select(_C.id).where(_C.due_at <= now()).limit(1)
     with database.engine.connect() as connection:
         return connection.scalar(query) is not None
+
+
+def take_unsent(database: Database, count: int, lost: int | None) -> list[str]:
+    """The ids of due jobs that the broker is to be told of, marked as sent.
+
+    With ``lost`` also those that were sent so many milliseconds ago, and that nobody has taken.
+    """
+    moment = now()
+    unsent = sa.or_(_C.sent_at.is_(None), _C.sent_at < _C.due_at)
+    if lost is not None:
+        unsent = sa.or_(unsent, _C.sent_at < moment - lost)
+    due = sa.select(_C.id).where(_C.due_at <= moment, unsent).order_by(_C.due_at).limit(count)
+    with transaction(database, ANONYMOUS) as session:
+        connection = session.connection()
+        ids = list(connection.scalars(due.with_for_update(skip_locked=True)))
+        connection.execute(sa.update(TABLE).where(_C.id.in_(ids)).values(sent_at=moment))
+    return ids
+
+
+def mark_unsent(database: Database, ids: Collection[str]) -> None:
+    """Let jobs be sent again that the broker may not have got."""
+    with transaction(database, ANONYMOUS) as session:
+        unsent = sa.update(TABLE).where(_C.id.in_(ids)).values(sent_at=None)
+        session.connection().execute(unsent)

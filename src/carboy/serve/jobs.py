@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Protocol
 
 import click
 from msgspec.structs import replace
@@ -25,9 +28,10 @@ _OWN_CONNECTIONS = 2
 
 
 class Beside:
-    """A process that runs jobs while the server serves; one that is lost is replaced."""
+    """A process with a task of its own beside this one's; one that is lost is replaced."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, task: Callable[[Target], None], target: Target) -> None:
+        self._task = task
         self._target = target
         self._process: BaseProcess | None = None
         self._stopped = threading.Event()
@@ -66,7 +70,7 @@ class Beside:
         while not self._stopped.is_set():
             self._changed.clear()
             process = multiprocessing.get_context("spawn").Process(
-                target=run_beside, args=(self._target,)
+                target=self._task, args=(self._target,)
             )
             process.start()
             self._process = process
@@ -81,38 +85,59 @@ class Beside:
 
 
 def run_beside(target: Target) -> None:
-    """What the process does, until SIGTERM or the end of the server."""
-    # A terminal sends Ctrl-C to every process; it is for the server, which ends this one.
+    """Beside a server: run jobs until it ends, or SIGTERM."""
+
+    def use(jobs: Jobs) -> None:
+        settings = jobs.api.settings
+        if settings.jobs_threads and not settings.jobs_broker:
+            _follow(Runner(jobs, settings.jobs_threads))
+
+    _beside(target, use)
+
+
+def relay_beside(target: Target) -> None:
+    """Beside a Celery worker: tell the broker of jobs until that ends, or SIGTERM."""
+
+    def use(jobs: Jobs) -> None:
+        from ..jobs.relay import Relay
+
+        _follow(Relay(jobs))
+
+    _beside(target, use)
+
+
+def _beside(target: Target, use: Callable[[Jobs], None]) -> None:
+    # A terminal sends Ctrl-C to every process; it is for the parent, which ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with_jobs(target, _run_beside)
+        with_jobs(target, use)
     except TargetError:
-        # The server has said so.
+        # The parent has said so.
         return
 
 
-def _run_beside(jobs: Jobs) -> None:
-    settings = jobs.api.settings
-    if settings.jobs_broker or not settings.jobs_threads:
-        return
-    runner = Runner(jobs, settings.jobs_threads)
-    server = multiprocessing.parent_process()
-    assert server is not None
+class Stoppable(Protocol):
+    """What runs until it is told to stop."""
+
+    def run(self) -> None:
+        """Run, in the main thread."""
+
+    def stop(self) -> None:
+        """Let it end, from a signal's handler or another thread."""
+
+
+def _follow(task: Stoppable) -> None:
+    """Run until SIGTERM, or until the parent has ended in whatever way."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def follow() -> None:
-        server.join()
-        runner.stop()
+        parent.join()
+        task.stop()
 
     threading.Thread(target=follow, daemon=True).start()
-    run_here(runner)
-
-
-def run_here(runner: Runner) -> None:
-    """Run jobs in this process until SIGTERM; Ctrl-C is the same, where it isn't ignored."""
-    signal.signal(signal.SIGTERM, lambda *_: runner.stop())
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: runner.stop())
-    runner.run()
+    signal.signal(signal.SIGTERM, lambda *_: task.stop())
+    task.run()
 
 
 def with_jobs(target: Target, use: Callable[[Jobs], None]) -> None:
@@ -129,12 +154,53 @@ def with_jobs(target: Target, use: Callable[[Jobs], None]) -> None:
         use(jobs)
 
 
-def work(target: Target, threads: int | None) -> None:
-    """``carboy worker``: run a target's jobs until SIGTERM or Ctrl-C."""
+def work(target: Target, number: int | None) -> None:
+    """``carboy worker``: run a target's jobs, so many at a time, until SIGTERM or Ctrl-C."""
 
     def use(jobs: Jobs) -> None:
-        number = threads or jobs.api.settings.jobs_threads or 1
-        click.echo(f"Running the jobs of {target.shown}, {number} at a time. Ctrl-C stops it.")
-        run_here(Runner(jobs, number))
+        settings = jobs.api.settings
+        at_once = number or settings.jobs_threads or 1
+        by = " by Celery" if settings.jobs_broker else ""
+        click.echo(f"Running the jobs of {target.shown}{by}, {at_once} at a time. Ctrl-C stops it.")
+        if settings.jobs_broker:
+            _work_by_celery(target, jobs, at_once)
+            return
+        runner = Runner(jobs, at_once)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda *_: runner.stop())
+        runner.run()
 
     with_jobs(target, use)
+
+
+def _work_by_celery(target: Target, jobs: Jobs, number: int) -> None:
+    try:
+        from celery import signals
+
+        from ..jobs.broker import add_task, make_celery
+    except ModuleNotFoundError:
+        raise TargetError(
+            "CARBOY_JOBS_BROKER needs Celery; run: pip install 'carboy[jobs]'"
+        ) from None
+    engine = jobs.api.database.engine
+    engine.dispose()
+
+    def forget_connections(**_: object) -> None:
+        # They are the parent's.
+        engine.dispose(close=False)
+
+    signals.worker_process_init.connect(forget_connections, weak=False)
+    celery = make_celery(jobs.api.settings)
+    add_task(celery, jobs)
+    with Beside(relay_beside, target):
+        worker = celery.Worker(
+            hostname=f"carboy-{os.getpid()}@{socket.gethostname()}",
+            concurrency=number,
+            pool="prefork",
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_heartbeat=True,
+            without_mingle=True,
+        )
+        worker.start()

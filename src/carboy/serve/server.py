@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from .app import Target, load
 from .errors import TargetError
-from .jobs import Beside
+from .jobs import Beside, run_beside
 
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.05
@@ -69,7 +69,7 @@ def _jobs_beside(target: Target, options: ServerOptions) -> AbstractContextManag
     if target.is_database and not target.writable:
         # Nothing can be queued there.
         return nullcontext()
-    beside = Beside(target)
+    beside = Beside(run_beside, target)
     if options.reload:
         beside.restart_on_changes()
     return beside
