@@ -15,7 +15,6 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
 
 from .access import (
-    ANONYMOUS,
     CLOSED,
     PUBLIC,
     UNLIMITED,
@@ -33,10 +32,22 @@ from .errors import (
     MethodNotAllowed,
     NotFound,
 )
+from .events import mark
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, own_body, resource_of
+from .hosts import (
+    KeyConverter,
+    add_view,
+    body_of,
+    cursor_key_of,
+    engine_in,
+    engines_in,
+    own_body,
+    prepare_migrations,
+    resource_of,
+)
 from .identify import Identify, Login
 from .jobs import Jobs, answer_later, is_for_later, respond_job
+from .ops.observers import Observers
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
 from .request import Prefer, Query, Request, join_key, parse_select
@@ -52,7 +63,7 @@ from .schema import (
     subject_of,
 )
 from .settings import SettingError, Settings, outside, read_settings
-from .wsgi import DirectReads, attended, parse_environ, refused
+from .wsgi import DirectReads, Traced, attended, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -67,6 +78,7 @@ class State(Struct, eq=False):
     edge: Edge
     source: Any
     identify: Identify
+    observers: Observers
     lock: Any
     api: Api | None = None
 
@@ -101,6 +113,7 @@ class Carboy:
         policy: Policy = CLOSED,
     ) -> None:
         self._registrations: list[Registration] = []
+        self._statistics: dict[str, Callable[[], sa.Select[Any]]] = {}
         self._policies: dict[str, Policy] = {}
         self._default = policy
         # Whether an application has built its API already: what came later would be missing there.
@@ -124,14 +137,17 @@ class Carboy:
         settings = read_settings(app.config, outside())
         identify = Identify(settings, actor or self._login)
         edge = make_edge(settings, identify.headers)
+        observers = Observers(settings)
         app.extensions[_KEY] = State(
             carboy=self,
             settings=settings,
             edge=edge,
             source=source,
             identify=identify,
+            observers=observers,
             lock=threading.Lock(),
         )
+        prepare_migrations(app)
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         app.url_map.converters["carboy_key"] = KeyConverter
@@ -142,6 +158,9 @@ class Carboy:
             built = cast(State, app.extensions[_KEY])
             reads = DirectReads(app, settings, edge, identify, lambda: built.api)
             app.wsgi_app = reads  # type: ignore[method-assign]
+        timed = settings.server_timing
+        traced = Traced(app.wsgi_app, observers.subscribers, timed=timed)
+        app.wsgi_app = traced  # type: ignore[method-assign]
         for route in routes(settings):
             add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
         add_view(app, "carboy_job", self._job_view, {f"{jobs_path(settings)}/<string:key>"})
@@ -203,7 +222,7 @@ class Carboy:
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,
-        select: sa.Select[Any],
+        select: sa.Select[*tuple[Any, ...]],
         shape: str | None = None,
         *,
         one: bool = False,
@@ -228,6 +247,15 @@ class Carboy:
         api = self._api()
         view = View(shape, one, page, per_page, envelope, session, status)
         return _own(read_view(api, select, view, self._access(api, policy)))
+
+    def statistic(self, make: Callable[[], sa.Select[Any]], /) -> Callable[[], sa.Select[Any]]:
+        """Add a figure to ``/admin/db-stats``, as a decorator of a function that makes a select.
+
+        The select answers one value; it is made and run at each request. The function's name is
+        the figure's.
+        """
+        self._statistics[make.__name__] = make
+        return make
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
@@ -322,30 +350,23 @@ class Carboy:
         return state.api
 
     def _build(self, state: State) -> Api:
-        engine = engine_in(state.source)
-        settings = state.settings
-        if settings.row_security and engine.dialect.name != "postgresql":
-            raise SettingError(
-                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
-                "to 0"
-            )
+        engines, settings = engines_in(state.source), state.settings
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
             check_policy(schema.resources[name], policy)
         self._background.check(schema, settings)
         self._in_use = True
+        databases = _databases(engines, schema, settings)
+        state.observers.watch({bind: each.engine for bind, each in databases.items()})
         return Api(
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(
-                engine,
-                statements=settings.statement_cache,
-                row_security=settings.row_security,
-            ),
-            cursor_key=cursor_key_of(flask.current_app, engine),
+            databases=databases,
+            cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
+            statistics=self._statistics,
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
@@ -360,7 +381,8 @@ class Carboy:
             request = flask.request
             body = body_of(api.settings) if request.method in _WITH_BODY else b""
             parsed = parse_environ(request.environ, api.settings, resource, key, body)
-            if is_for_later(parsed) and not has_own(api.schema, api.settings):
+            mark("parse")
+            if is_for_later(api, parsed) and not has_own(api.schema, api.settings):
                 return answer_later(api, jobs_url(api.settings), parsed, who)
             return answer(api, parsed, who)
 
@@ -407,8 +429,35 @@ class Carboy:
     ) -> flask.Response:
         """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
-        identify = (lambda: self.actor) if known else (lambda: ANONYMOUS)
+        identify = (lambda: self.actor) if known else None
         return _to_flask(attended(edge, flask.request.environ, identify, respond))
+
+
+def _databases(
+    engines: Mapping[str | None, Engine], schema: Schema, settings: Settings
+) -> dict[str | None, Database]:
+    """The default database, and the others that resources are in."""
+    found: dict[str | None, Database] = {}
+    for resource in (None, *schema.exposed()):
+        bind = resource.bind if resource is not None else None
+        if bind in found:
+            continue
+        if bind not in engines:
+            raise SchemaError(
+                f"resource {resource and resource.name!r}: there is no database for its "
+                f"__bind_key__ {bind!r}; add it to SQLALCHEMY_BINDS"
+            )
+        name = engines[bind].dialect.name
+        if settings.row_security and name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {name} has none, so set it to 0"
+            )
+        found[bind] = Database(
+            engines[bind],
+            statements=settings.statement_cache,
+            row_security=settings.row_security,
+        )
+    return found
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from .errors import BadRequest, PayloadTooLarge
+from .ops import migrate
 from .request import check_content_type
 from .schema import Resource, Schema, SchemaError, subject_of
 from .settings import Settings
@@ -38,6 +39,20 @@ def add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: s
         )
         rule.provide_automatic_options = False  # type: ignore[attr-defined]
         app.url_map.add(rule)
+
+
+def prepare_migrations(app: flask.Flask) -> None:
+    """Tell Flask-Migrate of Carboy, whichever of the two got the application first."""
+    if "migrate" in app.extensions:
+        migrate.prepare(app.extensions)
+        return
+
+    def look_again(sender: flask.Flask, **_: Any) -> None:
+        # Once only: what listens to this signal keeps reads from going in front of Flask.
+        flask.appcontext_pushed.disconnect(look_again)
+        migrate.prepare(sender.extensions)
+
+    flask.appcontext_pushed.connect(look_again, app, weak=False)
 
 
 def body_of(settings: Settings) -> bytes:
@@ -73,8 +88,15 @@ def own_body(settings: Settings, body: Any) -> bytes:
     return body_of(settings)
 
 
+def engines_in(source: Any) -> dict[str | None, Engine]:
+    """The engines of a Flask extension's object by bind key, the default one's None."""
+    more = getattr(source, "engines", {})
+    named: dict[str | None, Engine] = {key: engine for key, engine in more.items() if key}
+    return {**named, None: engine_in(source)}
+
+
 def engine_in(source: Any) -> Engine:
-    """The engine of a Flask extension's object, or the engine itself."""
+    """The default engine of a Flask extension's object, or the engine itself."""
     engine = source if isinstance(source, Engine) else getattr(source, "engine", None)
     if isinstance(engine, Engine):
         return engine

@@ -310,6 +310,7 @@ def test_a_result_that_is_no_json_takes_the_effect_back(errands: Errands) -> Non
         ({"backoff": -1}, "must not be negative"),
         ({"schedule": "every day"}, "no cron expression such as"),
         ({"schedule": dt.timedelta()}, "a second or more"),
+        ({"schedule": "0 3 * * *"}, "can't be called so"),
         ({"name": "n" * 101}, "1 to 100 characters"),
         ({"name": "carboy.x"}, "is taken"),
         ({"name": "taken"}, "is taken"),

@@ -10,13 +10,14 @@ from .queue import retry as retry_job
 from .run import Jobs
 from .runner import Runner, run_due
 from .show import respond_job, shown
-from .table import STATES, State
+from .table import STATES, TABLE, State
 from .writes import answer_later, is_for_later, update_later, write_function
 
 __all__ = [
     "ATTEMPTS",
     "BACKOFF",
     "STATES",
+    "TABLE",
     "Job",
     "JobCancelled",
     "JobError",

@@ -78,6 +78,8 @@ def check_function(function: JobFunction) -> None:
             raise SchemaError(
                 f"{what}: schedule={expression!r} is no cron expression such as '30 3 * * *'"
             )
+    if function.schedule is not None:
+        function.encode({})
 
 
 def _is_cron(what: str, expression: str) -> bool:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.mysql import LONGTEXT
 
 from ..execute import Database
-from ..execute.tables import create_table
+from ..execute.tables import create_missing, create_table
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
 """``failed`` will be tried again; ``dead`` won't."""
@@ -71,6 +71,6 @@ def make_ready(database: Database, connection: sa.Connection | None = None) -> N
     Another connection would wait there for that transaction to end.
     """
     if connection is not None and connection.dialect.name == "sqlite":
-        TABLE.create(connection, checkfirst=True)
+        create_missing(connection, TABLE)
         return
     database.once(TABLE.name, lambda: create_table(database.engine, TABLE))

@@ -44,11 +44,15 @@ class StoredWrite(Struct, frozen=True):
     keys: tuple[str, ...] | None
 
 
-def is_for_later(request: Request) -> bool:
-    """Whether the client prefers not to wait for a write of many rows (RFC 7240, section 4.1)."""
-    prefer = request.prefer
+def is_for_later(api: Api, request: Request) -> bool:
+    """Whether the client prefers not to wait for a write of many rows (RFC 7240, section 4.1).
+
+    One in another database than the jobs' can't be completed in one transaction with its job.
+    """
+    prefer, resource = request.prefer, api.schema.resources.get(request.resource)
     return (
         prefer.respond_async
+        and (resource is None or resource.bind is None)
         and request.method in _WORDS
         and request.key is None
         and prefer.tx != "rollback"
@@ -72,6 +76,8 @@ def update_later(
     """Queue a change of the rows with these keys, for a view of the application's own."""
     if len(resource.key) != 1:
         raise SchemaError(f"resource {resource.name!r}: a key of several parts can't be listed")
+    if resource.bind is not None:
+        raise SchemaError(f"resource {resource.name!r} isn't in the database that has the jobs")
     limit = api.settings.max_rows
     if len(keys) > limit:
         raise LimitExceeded(f"{len(keys)} keys are more than {limit} rows (CARBOY_MAX_ROWS)")

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 from msgspec import Struct
 
-from . import check_access, check_database, check_settings
+from . import check_access, check_database, check_migrations, check_settings
 from .checked import Checked, Fault
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -177,6 +177,24 @@ DATABASE_CHECKS = (
         "A relation's column has no index: each row of a list scans the other table.",
         check_database.relation_index,
     ),
+    Check(
+        "migrations",
+        "error",
+        "With Flask-Migrate: the database is without some of the migrations.",
+        check_migrations.pending,
+    ),
+    Check(
+        "unknown-migration",
+        "warning",
+        "With Flask-Migrate: the database has a migration that the code doesn't.",
+        check_migrations.unknown,
+    ),
+    Check(
+        "models",
+        "warning",
+        "With Flask-Migrate: the models differ from the database that the migrations make.",
+        check_migrations.models,
+    ),
 )
 REACHABLE = Check(
     "database",
@@ -191,9 +209,9 @@ def check(app: Checked) -> list[Finding]:
     with warnings.catch_warnings():
         # Types and indexes that SQLAlchemy doesn't know; no check needs them.
         warnings.simplefilter("ignore", sa.exc.SAWarning)
-        found = [*_findings(CHECKS, app), *_findings((REACHABLE,), app)]
-        if all(finding.name != REACHABLE.name for finding in found):
-            found += _findings(DATABASE_CHECKS, app)
+        found = [*_findings(CHECKS, app)]
+        for part in app.databases():
+            found += [*_findings((REACHABLE,), part)] or _findings(DATABASE_CHECKS, part)
     return sorted(found, key=lambda finding: finding.level)
 
 

@@ -5,6 +5,7 @@ from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
 from .jobs import work
+from .migrated import require_migrated
 from .server import ServerOptions, is_loopback, reserve, resolve, run
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "load",
     "open_engine",
     "opened",
+    "require_migrated",
     "reserve",
     "resolve",
     "reviewed",

@@ -7,6 +7,7 @@ import flask
 from ..extension import built_api, takes_logins
 from ..ops.check import Finding, check
 from ..ops.checked import Checked
+from ..ops.migrate import find_migrations
 from .app import Target, application
 
 
@@ -29,9 +30,11 @@ def check_app(
                 config=app.config if configured else None,
                 settings=api.settings,
                 engine=api.database.engine,
+                binds={key: of.engine for key, of in api.databases.items() if key},
                 schema=api.schema,
                 policies=api.policies.policies,
                 logins=takes_logins(app),
+                migrations=find_migrations(app.extensions),
                 workers=workers,
                 threads=threads,
             )
