@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..access import Actor
+from ..access import Action, Actor
 from ..errors import IdempotencyMismatch, LimitExceeded
 from ..execute import execute_write
 from ..execute.transaction import transaction
@@ -28,7 +28,7 @@ from .queue import NewJob
 from .table import TABLE, make_ready
 
 NAME = "carboy.write"
-_WORDS = {"POST": "create", "PATCH": "update", "DELETE": "delete"}
+_ACTIONS: dict[str, Action] = {"POST": "create", "PATCH": "update", "DELETE": "delete"}
 
 
 class StoredWrite(Struct, frozen=True):
@@ -53,7 +53,7 @@ def is_for_later(api: Api, request: Request) -> bool:
     return (
         prefer.respond_async
         and (resource is None or resource.bind is None)
-        and request.method in _WORDS
+        and request.method in _ACTIONS
         and request.key is None
         and prefer.tx != "rollback"
     )
@@ -97,6 +97,7 @@ def _queue(
     """A 202 that says where the job is, after planning has found no fault."""
     request = replace(request, prefer=replace(request.prefer, return_="minimal"))
     _plan(api, request, who, trusted=keys is not None)
+    _require_known(api, request, who)
     write = StoredWrite(
         method=request.method,
         resource=request.resource,
@@ -115,9 +116,16 @@ def _queue(
         known = session.connection().scalar(sa.select(TABLE.c.arguments).filter_by(id=id_))
         if known != arguments.decode():
             raise IdempotencyMismatch("this Idempotency-Key came before with another request")
-    message = f"Bulk {_WORDS[request.method]} queued"
+    message = f"Bulk {_ACTIONS[request.method]} queued"
     response = respond_json({"task_id": id_, "message": message}, 202)
     return replace(response, headers=(*response.headers, ("Location", f"{path}/{id_}")))
+
+
+def _require_known(api: Api, request: Request, who: Actor) -> None:
+    """Refuse strangers where it depends on the rows what they may do: they queue no work."""
+    access, action = api.policies.access(who), _ACTIONS[request.method]
+    if who.is_anonymous and access.rows(find_resource(api, request), action) is not True:
+        raise access.refusal(f"{request.resource!r}: you may not {action} rows here")
 
 
 def _key(request: Request, who: Actor) -> str | None:
