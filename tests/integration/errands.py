@@ -49,13 +49,13 @@ def logged_in() -> Actor | None:
 class Errands:
     """An application over an empty database, whose jobs run when a test says so."""
 
-    def __init__(self, url: str, **config: Any) -> None:
+    def __init__(self, url: str, policy: Policy = NOTES, **config: Any) -> None:
         self.engine = sa.create_engine(url)
         Base.metadata.create_all(self.engine)
         self.app = flask.Flask("errands")
         self.app.config.update(config)
         self.api = Carboy(self.app, self.engine, actor=logged_in)
-        self.api.resource(Note, policy=NOTES)
+        self.api.resource(Note, policy=policy)
         self.seen: list[Any] = []
 
     def add(self, *texts: str, owner: str = "ada") -> None:

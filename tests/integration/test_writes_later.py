@@ -9,12 +9,12 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from carboy import OPEN, Carboy
+from carboy import OPEN, Carboy, Policy
 from carboy.jobs import queue
 from carboy.jobs.job import Job
 from carboy.jobs.run import attempt
 
-from .errands import Errands, Note
+from .errands import Errands, Note, mine
 
 LATER = {"Prefer": "respond-async"}
 
@@ -92,6 +92,23 @@ def test_what_is_wrong_is_said_before_anything_is_queued(
     later = errands.send(method, f"/api/notes{path}", body, user=user, **LATER)
     assert (later.status_code, later.json) == (status, now.json)
     assert errands.run() == 0
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_strangers_queue_nothing_that_depends_on_rows(database_url: str, method: str) -> None:
+    """Whoever is nobody can fulfil no rule that compares; their jobs would be work for nothing."""
+    policy = Policy(read=True, update=mine, delete=mine)
+    errands = Errands(database_url, policy)
+    errands.add("a")
+    body = {"text": "z"} if method == "PATCH" else None
+    answer = errands.send(method, "/api/notes?text=eq.a", body, user="", **LATER)
+    assert answer.status_code == 401
+    known = errands.send(method, "/api/notes?text=eq.a", body, user="bob", **LATER)
+    assert known.status_code == 202
+    assert errands.run() == 1
+    job = errands.send("GET", known.headers["Location"], user="bob").json
+    assert job["error"]["status"] == 403
+    errands.engine.dispose()
 
 
 def test_the_actors_policy_holds_when_the_job_runs(errands: Errands) -> None:
