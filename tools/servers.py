@@ -2,6 +2,8 @@
 
     with postgresql() as url:          # an SQLAlchemy URL
         engine = create_engine(url)
+    with mariadb() as url:             # the same, for PyMySQL
+        engine = create_engine(url)
     with redis() as url:               # redis://...
         client = Redis.from_url(url)
 
@@ -69,6 +71,15 @@ def postgresql(*, durable: bool = False) -> AbstractContextManager[str]:
     Raises ServerMissing if PostgreSQL is neither found nor can be installed.
     """
     return _watched("postgresql", durable)
+
+
+def mariadb(*, durable: bool = False) -> AbstractContextManager[str]:
+    """A MariaDB of one's own, as the URL of its database ``test``; text is utf8mb4 and exact.
+
+    It doesn't wait for the disk unless ``durable`` is true, as a benchmark wants it.
+    Raises ServerMissing if MariaDB is neither found nor can be installed.
+    """
+    return _watched("mariadb", durable)
 
 
 def redis(*, durable: bool = False) -> AbstractContextManager[str]:
@@ -173,6 +184,48 @@ def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
 
 
 @contextmanager
+def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
+    account = _account("mysql")
+    with _folder("carboy-mariadb-", account) as home:
+        password = secrets.token_hex(16)
+        port = _free_port()
+        log = home / "log"
+        setup = home / "setup.sql"
+        # It is run before the first client is let in.
+        setup.write_text(
+            "CREATE DATABASE test;\n"
+            f"CREATE USER carboy@127.0.0.1 IDENTIFIED BY '{password}';\n"
+            "GRANT ALL ON *.* TO carboy@127.0.0.1;\n"
+        )
+        if account:
+            shutil.chown(setup, account, _group(account))
+        options = ["--no-defaults", f"--datadir={home / 'data'}"]
+        if not durable:
+            options += ["--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"]
+        install = ["--auth-root-authentication-method=socket", "--skip-test-db"]
+        _call([str(_install_db(programs)), *options, *install], home, account)
+        settings = {"socket": home / "socket", "port": port, "bind-address": "127.0.0.1"}
+        settings |= {"init-file": setup, "log-error": log, "pid-file": home / "pid"}
+        settings |= {"character-set-server": "utf8mb4", "sql-mode": "TRADITIONAL"}
+        # Text is compared exactly, as PostgreSQL and SQLite do.
+        settings |= {"collation-server": "utf8mb4_nopad_bin", "skip-name-resolve": 1}
+        options += [f"--{name}={value}" for name, value in settings.items()]
+        with _started([str(programs / "mariadbd"), *options], home, account) as server:
+            _await_listening(server, port, log)
+            yield f"mariadb+pymysql://carboy:{password}@127.0.0.1:{port}/test"
+
+
+def _install_db(programs: Path) -> Path:
+    """The program that makes an empty data folder: not always beside the server."""
+    name = "mariadb-install-db"
+    folders = [programs, *(programs.parent / other for other in ("bin", "scripts"))]
+    found = [folder / name for folder in folders if os.access(folder / name, os.X_OK)]
+    if not found:
+        raise ServerMissing(f"{programs / 'mariadbd'} is there, but no {name}: install it as well")
+    return found[0]
+
+
+@contextmanager
 def _run_redis(programs: Path, durable: bool) -> Iterator[str]:
     account = _account("redis")
     with _folder("carboy-redis-", account) as home:
@@ -182,25 +235,35 @@ def _run_redis(programs: Path, durable: bool) -> Iterator[str]:
         settings |= {"save": '""', "appendonly": "yes" if durable else "no"}
         settings |= {"appendfsync": "always", "logfile": home / "log"}
         # On its standard input, where no list of processes shows the password.
-        command = [str(programs / "redis-server"), "-"]
-        with subprocess.Popen(
-            command,
-            cwd=home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            user=account,
-            group=_group(account) if account else None,
-            extra_groups=[] if account else None,
-        ) as server:
-            assert server.stdin
-            server.stdin.write("".join(f"{name} {value}\n" for name, value in settings.items()))
-            server.stdin.close()
-            try:
-                _await_listening(server, port, home / "log")
-                yield f"redis://:{password}@127.0.0.1:{port}/0"
-            finally:
-                server.kill()
+        said = "".join(f"{name} {value}\n" for name, value in settings.items())
+        with _started([str(programs / "redis-server"), "-"], home, account, said) as server:
+            _await_listening(server, port, home / "log")
+            yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], home: Path, account: str | None, said: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """A server in the foreground, told ``said``, and killed at the end of the block."""
+    with subprocess.Popen(
+        command,
+        cwd=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        user=account,
+        group=_group(account) if account else None,
+        extra_groups=[] if account else None,
+    ) as server:
+        assert server.stdin
+        server.stdin.write(said)
+        server.stdin.close()
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 def _await_listening(server: subprocess.Popen[str], port: int, log: Path) -> None:
@@ -288,6 +351,20 @@ SERVERS = {
         fedora="postgresql-server",
         macos="postgresql@17",
         run=_run_postgresql,
+    ),
+    "mariadb": Server(
+        title="MariaDB",
+        programs=("mariadbd",),
+        folders=(
+            "/usr/sbin",  # Debian, Ubuntu
+            "/usr/libexec",  # Fedora and its kin
+            "/opt/homebrew/opt/mariadb*/bin",
+            "/usr/local/opt/mariadb*/bin",
+        ),
+        debian="mariadb-server",
+        fedora="mariadb-server",
+        macos="mariadb",
+        run=_run_mariadb,
     ),
     "redis": Server(
         title="Redis",
