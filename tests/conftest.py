@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -16,7 +17,11 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from carboy.serve import Target, load
-from tools.servers import postgresql, redis
+from tools.servers import mariadb, postgresql, redis
+
+from . import mariadb as mariadb_types
+
+assert mariadb_types.__doc__, "its rules hold from its import on"
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +29,19 @@ def postgresql_url() -> Iterator[str]:
     """The URL of a PostgreSQL cluster that lives as long as the tests."""
     with postgresql() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """The URL of a MariaDB that lives as long as the tests."""
+    with mariadb() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def servers(postgresql_url: str, mariadb_url: str) -> Mapping[str, str]:
+    """The URLs of both servers, for tests that ask all databases the same."""
+    return {"postgresql": postgresql_url, "mariadb": mariadb_url}
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +65,27 @@ def empty_postgresql_database(server_url: str) -> Iterator[str]:
             connection.execute(drop.format(sql.Identifier(name)))
 
 
+@contextmanager
+def empty_mariadb_database(server_url: str) -> Iterator[str]:
+    """A new database on the server, as its URL; dropped at the end."""
+    name = f"test_{secrets.token_hex(6)}"
+    url = make_url(server_url)
+    with closing(
+        pymysql.connect(
+            host=url.host or "",
+            port=url.port or 0,
+            user=url.username,
+            password=url.password or "",
+            autocommit=True,
+        )
+    ) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.cursor().execute(f"DROP DATABASE {name}")
+
+
 @pytest.fixture(scope="module")
 def shared_postgresql_url(postgresql_url: str) -> Iterator[str]:
     """The URL of a PostgreSQL database that the tests of a module empty for one another."""
@@ -54,14 +93,29 @@ def shared_postgresql_url(postgresql_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, on SQLite and on PostgreSQL in turn."""
+    """The URL of an empty database, on SQLite, on PostgreSQL and on MariaDB in turn."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'test.sqlite'}"
-    else:
-        with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
-            yield url
+        return
+    empty = {"postgresql": empty_postgresql_database, "mariadb": empty_mariadb_database}
+    with empty[request.param](request.getfixturevalue(f"{request.param}_url")) as url:
+        yield url
+
+
+@contextmanager
+def empty_databases(servers: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
+    """A new database of each kind, by name."""
+    with (
+        empty_postgresql_database(servers["postgresql"]) as postgresql_,
+        empty_mariadb_database(servers["mariadb"]) as mariadb_,
+    ):
+        yield {
+            "sqlite": f"sqlite:///{folder / 'test.sqlite'}",
+            "postgresql": postgresql_,
+            "mariadb": mariadb_,
+        }
 
 
 @contextmanager

@@ -206,9 +206,13 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         _call([str(_install_db(programs)), *options, *install], home, account)
         settings = {"socket": home / "socket", "port": port, "bind-address": "127.0.0.1"}
         settings |= {"init-file": setup, "log-error": log, "pid-file": home / "pid"}
-        settings |= {"character-set-server": "utf8mb4", "sql-mode": "TRADITIONAL"}
+        settings |= {
+            "character-set-server": "utf8mb4",
+            "sql-mode": "TRADITIONAL,NO_AUTO_VALUE_ON_ZERO",
+        }
         # Text is compared exactly, as PostgreSQL and SQLite do.
         settings |= {"collation-server": "utf8mb4_nopad_bin", "skip-name-resolve": 1}
+        settings |= {"innodb-strict-mode": 0}  # a table may be as wide as the longest of its rows
         options += [f"--{name}={value}" for name, value in settings.items()]
         with _started([str(programs / "mariadbd"), *options], home, account) as server:
             _await_listening(server, port, log)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.pool import ManagesConnection, StaticPool
 
-from ..errors import BadRequest
+from ..errors import BadRequest, LimitExceeded
 from ..plan.nodes import ReadPlan, searches
 from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
@@ -97,7 +97,7 @@ class Database:
     ) -> Sequence[Any] | None:
         """The one row of a statement, in the connection's own transaction; raises ``errors``."""
         self.prepare(connection.connection)
-        return _one_row(connection.connection, statement.sql, statement.bind(values))
+        return self._one_row(connection.connection, statement.sql, statement.bind(values))
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
@@ -133,10 +133,23 @@ class Database:
         if self._autocommit:
             driver.autocommit = True
         try:
-            return _one_row(driver, sql, parameters)
+            return self._one_row(driver, sql, parameters)
         finally:
             if self._autocommit and not driver.closed:
                 driver.autocommit = False
+
+    def _one_row(self, connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(sql, parameters)
+            row: Sequence[Any] | None = cursor.fetchone()
+            if self.dialect.was_cut(cursor):
+                raise LimitExceeded(
+                    "the answer is larger than this database can make; ask for less"
+                )
+            return row
+        finally:
+            cursor.close()
 
     def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""
@@ -149,16 +162,6 @@ class Database:
         assert dbapi is not None
         error: type[Any] = dbapi.Error
         return error
-
-
-def _one_row(connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
-    cursor = connection.cursor()
-    try:
-        cursor.execute(sql, parameters)
-        row: Sequence[Any] | None = cursor.fetchone()
-        return row
-    finally:
-        cursor.close()
 
 
 def to_bytes(body: Any) -> bytes:

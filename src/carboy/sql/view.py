@@ -49,7 +49,7 @@ def _object(planned: PlannedView, builder: ReadBuilder, rows: FromClause) -> Exp
         return builder.object(planned.plan.node, rows)
     dialect = builder.dialect
     pairs = [
-        (builder.key(c.key, given=False), dialect.json_value(c.type, c.column_type, column))
+        (dialect.json_key(c.key, given=False), dialect.json_value(c.type, c.column_type, column))
         for c, column in zip(planned.plan.columns, rows.columns, strict=True)
     ]
     return dialect.json_object(pairs)

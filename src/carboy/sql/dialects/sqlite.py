@@ -105,7 +105,12 @@ class SQLite(Dialect):
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_array(*values, type_=sa.Text)
 
-    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
+    def json_aggregate(
+        self,
+        value: Expression,
+        where: Expression | None = None,
+        order: Sequence[Expression] = (),
+    ) -> Expression:
         array: Expression = sa.func.json_group_array(value, type_=sa.Text)
         return array.filter(where) if where is not None else array
 
