@@ -86,7 +86,9 @@ def _unknown_config(error: object) -> ApiError:
 
 
 def _is_bad_value(error: object, engine: Engine) -> bool:
-    """What the driver itself refuses has no state: psycopg a NUL in a text, for one."""
+    """What the driver itself refuses has no state: psycopg a NUL in a text, PyMySQL infinity."""
+    if "can not be used with MySQL" in str(error):
+        return True
     dbapi = engine.dialect.dbapi
     return dbapi is not None and isinstance(error, dbapi.DataError)
 

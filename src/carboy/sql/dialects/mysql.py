@@ -272,7 +272,10 @@ class MySQL(Dialect):
         return sa.func.char_length(longer) - sa.func.char_length(text)
 
     def row_version(self, columns: Sequence[Expression]) -> Expression:
-        texts = [sa.func.quote(sa.type_coerce(column, sa.Text)) for column in columns]
+        # As bytes, since texts of different collations can't be joined.
+        texts = [
+            sa.cast(sa.func.quote(column, type_=sa.Text), sa.LargeBinary) for column in columns
+        ]
         return sa.func.md5(sa.func.concat_ws(_constant("','"), _constant("''"), *texts))
 
     def ordered(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
