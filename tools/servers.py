@@ -202,6 +202,7 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         options = ["--no-defaults", f"--datadir={home / 'data'}"]
         if not durable:
             options += ["--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"]
+            options += ["--innodb-flush-method=nosync", "--skip-innodb-file-per-table"]
         install = ["--auth-root-authentication-method=socket", "--skip-test-db"]
         _call([str(_install_db(programs)), *options, *install], home, account)
         settings = {"socket": home / "socket", "port": port, "bind-address": "127.0.0.1"}

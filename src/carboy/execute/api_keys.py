@@ -25,6 +25,7 @@ from ..errors import InternalError, Unauthorized
 from ..sql import Statement, compile_select
 from .database import Database
 from .errors import is_missing_table
+from .tables import exact_text
 
 TOKEN_START = "carboy_"  # noqa: S105  how every key begins, none in itself
 _TOKEN = re.compile(TOKEN_START + r"([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -33,7 +34,7 @@ _NOTED_SECONDS = 60
 TABLE = sa.Table(
     "carboy_api_keys",
     sa.MetaData(),
-    sa.Column("prefix", sa.String(12), primary_key=True),
+    sa.Column("prefix", exact_text(12), primary_key=True),
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Column("name", sa.String(100), nullable=False),
     sa.Column("actor_id", sa.String(255), nullable=False),

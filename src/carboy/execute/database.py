@@ -151,6 +151,11 @@ class Database:
         finally:
             cursor.close()
 
+    def require_whole(self, cursor: Any) -> None:
+        """Refuse the result of a statement that the database has cut."""
+        if self.dialect.was_cut(cursor):
+            raise LimitExceeded("the answer is larger than the database can make; ask for less")
+
     def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""
         if _PREPARED not in connection.info:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -21,6 +22,17 @@ def create_table(engine: Engine, table: sa.Table) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def exact_text(length: int) -> sa.String:
+    """Text in which case and spaces count on every database."""
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb")
+
+
+def long_bytes() -> sa.LargeBinary:
+    """Bytes without a limit; MariaDB's BLOB ends at 64 KB."""
+    return sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def lock_number(text: str) -> int:

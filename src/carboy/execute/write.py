@@ -251,7 +251,9 @@ class Writer:
         for start in range(0, len(keys), _CHUNK):
             part = keys[start : start + _CHUNK]
             query = keyed_objects(returning.plan, self._database.dialect, part)
-            for body, *key in self._session.connection().execute(query, parameters):
+            result = self._session.connection().execute(query, parameters)
+            self._database.require_whole(result.cursor)
+            for body, *key in result:
                 bodies[compared(tuple(key))] = to_bytes(body)
         ordered = (bodies[compared(key)] for key in keys if compared(key) in bodies)
         return b"[" + b",".join(ordered) + b"]"

@@ -275,7 +275,7 @@ class Dialect(ABC):
         """Make a new driver connection ready: called once for each."""
 
     def was_cut(self, cursor: Any) -> bool:
-        """Whether the database has cut the answer that it just gave."""
+        """Whether the database has cut the answer to a statement that has just been executed."""
         return False
 
     def inspect(self, connection: Any) -> None:  # noqa: B027  most need nothing

@@ -300,8 +300,9 @@ class MySQL(Dialect):
     def was_cut(self, cursor: Any) -> bool:
         if not cursor.warning_count:
             return False
-        cursor.execute("SHOW WARNINGS")
-        return any(code in _CUT for _, code, _ in cursor.fetchall())
+        with cursor.connection.cursor() as second:
+            second.execute("SHOW WARNINGS")
+            return any(code in _CUT for _, code, _ in second.fetchall())
 
 
 def _array(
