@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 
-_LONGEST_KEY = 255
+_LONGEST_KEY = 700
 
 
 def _in_key(column: Any) -> bool:

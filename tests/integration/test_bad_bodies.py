@@ -1,4 +1,4 @@
-"""What writes answer to bad input: a 4xx that names the place, the same on both databases."""
+"""What writes answer to bad input: a 4xx that names the place, the same on every database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Faults = list[tuple[str, str]]
 def served(
     servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Everywhere]:
-    """The depot on both databases."""
+    """The depot on every database."""
     folder = tmp_path_factory.mktemp("depot")
     with served_everywhere(servers, folder, depot.build, CARBOY_MAX_ROWS=MAX_ROWS) as made:
         yield made
@@ -53,11 +53,11 @@ def contents(served: Served) -> dict[str, list[str]]:
 def refused(
     pair: Everywhere, status: int, method: str, path: str, **options: Any
 ) -> dict[str, Any]:
-    """The problem that both databases answer."""
-    one, two = (
+    """The problem that every database answer."""
+    one, *others = (
         problem_of(served.client.open(path, method=method, **options), status) for served in pair
     )
-    assert one == two
+    assert all(other == one for other in others)
     return one
 
 

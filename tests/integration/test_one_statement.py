@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import empty_postgresql_database
+from tests.conftest import empty_databases
 from tests.property.data import load, make_data
 from tests.property.models import FAMILIES
 from tests.property.server import Server
@@ -33,22 +33,18 @@ READS = (
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    servers: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """The league on each database."""
-    if request.param == "sqlite":
-        served = Server(LEAGUE, f"sqlite:///{tmp_path_factory.mktemp('one') / 'test.sqlite'}")
+    with empty_databases(servers, tmp_path_factory.mktemp("one")) as urls:
+        served = Server(LEAGUE, urls[request.param])
         load(served.engine, LEAGUE, DATA)
         yield served
         served.close()
-    else:
-        with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
-            served = Server(LEAGUE, url)
-            load(served.engine, LEAGUE, DATA)
-            yield served
-            served.close()
 
 
 @pytest.mark.parametrize("count", [None, "count=exact"])

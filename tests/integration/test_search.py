@@ -1,4 +1,4 @@
-"""``q=`` finds the same rows on both databases, with an index and without."""
+"""``q=`` finds the same rows on every database, with an index and without."""
 
 from __future__ import annotations
 

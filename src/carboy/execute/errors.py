@@ -27,7 +27,7 @@ _STATES = {
     **dict.fromkeys((1104, 1116, 1117, 1153, 1436, 1461), "54"),
     **dict.fromkeys((1053, 1317, 1927, 1969, 3024), "57"),
 }
-_FIRST_OF_CLIENT = 2000
+_OF_CLIENT = range(2000, 3000)
 _SQLITE_LIMITS = ("too many", "too large", "too big", "stack overflow", "pattern too complex")
 RETRY_AFTER = ("Retry-After", "1")
 
@@ -100,4 +100,4 @@ def _is_down(error: object, engine: Engine) -> bool:
     if engine.dialect.name == "sqlite":
         return "unable to open" in str(error) or "disk I/O" in str(error)
     number = error_number(error)
-    return number is None or number == 0 or number >= _FIRST_OF_CLIENT
+    return number is None or number == 0 or number in _OF_CLIENT

@@ -20,7 +20,7 @@ from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan, WriteResul
 from ..request import EntityTags
 from ..schema import Resource, key_text
 from ..sql import keyed_objects, locked_rows
-from .conflicts import deferred_error, still_referenced, together, write_error
+from .conflicts import deferred_error, still_referenced, together, violation, write_error
 from .database import Database, to_bytes
 from .errors import api_error
 from .guard import Guard, Key, compared, key_of
@@ -50,11 +50,16 @@ def _refusal(database: Database, plan: WritePlan, error: Exception) -> ApiError:
     """The answer to a refusal by the database or an event, with all rows that it is about."""
     try:
         errors: list[ApiError] = []
-        if isinstance(error, Refused | sa.exc.IntegrityError) and len(plan.rows) > 1:
+        if _is_refusal(error) and len(plan.rows) > 1:
             errors = _refusals(database, plan)
         return together(errors) if errors else write_error(error, database, plan)
     except database.errors as another:
         return api_error(another, database.engine)
+
+
+def _is_refusal(error: Exception) -> bool:
+    # A check that fails is no IntegrityError to PyMySQL.
+    return isinstance(error, Refused) or violation(error) is not None
 
 
 def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
@@ -69,7 +74,9 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
             try:
                 with session.begin_nested():
                     Writer(database, session, single).write()
-            except (Refused, sa.exc.IntegrityError) as error:
+            except (Refused, sa.exc.DBAPIError) as error:
+                if not _is_refusal(error):
+                    raise
                 errors.append(write_error(error, database, single, session.connection()))
             if len(errors) == MAX_FAULTS:
                 break
