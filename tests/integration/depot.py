@@ -38,7 +38,7 @@ class Crate(Base):
     total: Mapped[int] = mapped_column(server_default="1")
     double: Mapped[int] = mapped_column(sa.Computed("size * 2", persisted=True))
     labels: Mapped[list[int] | None] = mapped_column(
-        sa.ARRAY(sa.Integer).with_variant(sa.JSON(), "sqlite")
+        sa.ARRAY(sa.Integer).with_variant(sa.JSON(), "sqlite", "mariadb")
     )
     stamp: Mapped[bytes | None] = mapped_column(sa.LargeBinary(4))
     secret: Mapped[str | None]

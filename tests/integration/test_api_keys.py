@@ -267,6 +267,8 @@ def test_a_use_that_cant_be_noted_harms_no_request(engine: sa.Engine) -> None:
     def forbid(connection: Any, _: object) -> None:
         if engine.dialect.name == "sqlite":
             connection.execute("PRAGMA query_only = ON")
+        elif engine.dialect.name == "mariadb":
+            connection.query("SET SESSION TRANSACTION READ ONLY")
         else:
             connection.execute("SET default_transaction_read_only = on")
             connection.commit()

@@ -98,19 +98,23 @@ def _found(client: Any, resource: str) -> list[list[Any]]:
 def _create(served: Served) -> None:
     with served.app.app_context():
         for resource in served.api.schema.exposed():
-            create_search_index(served.engine, resource)
+            if served.name == "mariadb":
+                with pytest.raises(SearchIndexError, match="no search indexes on mariadb"):
+                    create_search_index(served.engine, resource)
+            else:
+                create_search_index(served.engine, resource)
 
 
 @pytest.mark.parametrize("resource", ["notes", "links"])
 def test_the_same_rows_are_found_with_an_index_and_without(
     notes: Everywhere, resource: str
 ) -> None:
-    """Four ways to search agree on every query, and some find something."""
+    """All ways to search agree on every query, and some find something."""
     without = [_found(served.client, resource) for served in notes]
     for served in notes:
         _create(served)
     with_index = [_found(_restarted(served), resource) for served in notes]
-    assert [*without, *with_index] == [without[0]] * 4
+    assert [*without, *with_index] == [without[0]] * 6
     assert sum(bool(rows) for rows in without[0]) > 15
 
 
@@ -165,7 +169,7 @@ def test_the_better_match_comes_first(notes: Everywhere, indexed: bool) -> None:
 
 def test_an_index_can_be_made_again_and_dropped(notes: Everywhere) -> None:
     """Creating replaces; dropping twice is no error, and the search still works."""
-    for served in notes:
+    for served in (notes.sqlite, notes.postgresql):
         _create(served)
         _create(served)
         with served.app.app_context():

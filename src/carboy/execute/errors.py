@@ -17,10 +17,12 @@ from ..errors import (
     Unavailable,
 )
 
+# MariaDB's; it takes the savepoints away, so that going back to one may be the error seen.
+DEADLOCK = (1213, 1305)
 # MariaDB's numbers as the SQLSTATE that PostgreSQL has for the same; its own are too coarse.
 _STATES = {
     **dict.fromkeys((1139, 1264, 1265, 1292, 1366, 1406, 1411, 1525, 1690), "22"),
-    **dict.fromkeys((1020, 1205, 1213), "40"),
+    **dict.fromkeys((1020, 1205, *DEADLOCK), "40"),
     **dict.fromkeys((1044, 1142, 1143, 1227, 1290, 1370, 1792), "42501"),
     1146: "42P01",
     **dict.fromkeys((1037, 1038, 1040, 1041, 1203, 1226), "53"),

@@ -2,7 +2,8 @@
 
 On SQLite it begins with BEGIN IMMEDIATE, since a transaction that starts by reading can't always
 go on to write, and with foreign keys enforced, which SQLite doesn't do by itself; the connection
-goes back to the pool as it was.
+goes back to the pool as it was. MariaDB is told to read what is committed, as PostgreSQL does by
+itself: else it locks the gaps between rows as well, and concurrent upserts end in deadlocks.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .database import Database
+from .errors import DEADLOCK, error_number
 
 T = TypeVar("T")
+_DEADLOCKS = 3
 
 
 @contextmanager
@@ -43,6 +46,10 @@ def _session(connection: sa.Connection) -> Session:
 
 @contextmanager
 def _begun(connection: sa.Connection) -> Iterator[None]:
+    if connection.dialect.name in ("mysql", "mariadb"):
+        cursor = connection.connection.cursor()
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.close()
     if connection.dialect.name != "sqlite":
         connection.begin()
         yield
@@ -67,14 +74,18 @@ def _begun(connection: sa.Connection) -> Iterator[None]:
             driver.execute("PRAGMA foreign_keys = OFF")
 
 
-def retried_once(run: Callable[[], T]) -> T:
+def retried(run: Callable[[], T]) -> T:
     """Run a transaction, and again if its connection turns out to have gone stale in the pool.
 
-    A COMMIT that fails is not among it: nobody knows whether it happened.
+    A COMMIT that fails is not among it: nobody knows whether it happened. Of deadlocks MariaDB
+    makes many, and takes one of the transactions back as a whole; that is run again as well.
     """
-    try:
-        return run()
-    except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated or error.statement is None:
-            raise
+    for _ in range(_DEADLOCKS):
+        try:
+            return run()
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated and error.statement is not None:
+                break
+            if error_number(error.orig) not in DEADLOCK:
+                raise
     return run()

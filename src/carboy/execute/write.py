@@ -26,7 +26,7 @@ from .errors import api_error
 from .guard import Guard, Key, compared, key_of
 from .idempotency import find_result, keep_result, make_ready
 from .objects import Objects, Refused
-from .transaction import retried_once, transaction
+from .transaction import retried, transaction
 from .upsert import Upsert
 
 _CHUNK = 500
@@ -36,10 +36,10 @@ def execute_write(database: Database, plan: WritePlan) -> WriteResult:
     """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
     try:
         if plan.once is None:
-            return retried_once(lambda: _attempt(database, plan))
+            return retried(lambda: _attempt(database, plan))
         with database.keys.held((plan.once.scope, plan.once.key)):
             make_ready(database, plan.once)
-            return retried_once(lambda: _attempt(database, plan))
+            return retried(lambda: _attempt(database, plan))
     except Refused as error:
         raise _refusal(database, plan, error) from error
     except database.errors as error:

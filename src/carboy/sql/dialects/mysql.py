@@ -267,8 +267,7 @@ class MySQL(Dialect):
         text = _searched_text(search, source)
         longer = text
         for word in words:
-            pattern = sa.bindparam(word, type_=Pattern("count"))
-            longer = sa.func.regexp_replace(longer, pattern, sa.literal("\\0\x01"))
+            longer = sa.func.regexp_replace(longer, _any_word(word), sa.literal("\\0\x01"))
         return sa.func.char_length(longer) - sa.func.char_length(text)
 
     def row_version(self, columns: Sequence[Expression]) -> Expression:
@@ -336,7 +335,10 @@ def _step(document: Expression, step: str | int) -> Expression:
     if isinstance(step, int):
         found = sa.func.json_extract(document, sa.literal(f"$[{step}]"), type_=sa.Text)
         return sa.case((sa.func.json_type(document) == _constant("'ARRAY'"), found))
-    names = dict.fromkeys((json.dumps(step, ensure_ascii=False), json.dumps(step)))
+    if step.startswith("-"):
+        # MariaDB takes it for a syntax error, and finds nothing.
+        raise refuse(f"the JSON key {step!r}, as any that begins with '-',", "MariaDB")
+    names = (json.dumps(step, ensure_ascii=False), json.dumps(step))
     # A key is found only as it is written in the document, escaped or not.
     places: list[Expression] = [
         sa.func.json_extract(document, sa.literal(f"$.{name}"), type_=sa.Text) for name in names
@@ -347,6 +349,14 @@ def _step(document: Expression, step: str | int) -> Expression:
 def _matches(text: Expression, pattern: Expression) -> Expression:
     found: Expression = text.op("REGEXP", is_comparison=True)(pattern)
     return found
+
+
+def _any_word(name: str) -> Expression:
+    """The pattern of any of a parameter's words, made of that of all: it is bound only once."""
+    every: Expression = sa.bindparam(name, type_=Pattern("parts"))
+    alternatives = sa.func.replace(every, _literal(")(?=.*?"), _literal("|"))
+    pattern = sa.func.replace(alternatives, _literal("(?=.*?"), _literal("(?i)(?:"))
+    return sa.func.coalesce(sa.func.nullif(pattern, _literal("")), _literal("(?!)"), type_=sa.Text)
 
 
 def _searched_text(search: Search, source: FromClause) -> Expression:

@@ -31,7 +31,7 @@ class Pattern(TypeDecorator[str]):
         self.op = op
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        """The pattern; ``parts`` and ``count`` are for ``q=``, the rest are operators."""
+        """The pattern; ``parts`` is for ``q=``, the rest are operators."""
         return None if value is None else pattern(self.op, value)
 
 
@@ -41,8 +41,6 @@ def pattern(op: str, query: str) -> str:
     match op:
         case "parts":
             return _all([_found(_word(word)) for word in words])
-        case "count":
-            return f"(?i)(?:{'|'.join(map(_word, words))})" if words else _NEVER
         case "plfts":
             found = _all([_found(_word(word)) for word in words]) if words else None
         case "phfts":
