@@ -14,6 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.sql.functions import now
 
 _LONGEST_KEY = 700
 
@@ -64,6 +66,12 @@ def _foreign_key(constraint: Any, compiler: Any, **options: Any) -> str:
     return sql
 
 
+def _create_column(create: Any, compiler: Any, **options: Any) -> str:
+    """A default without a time zone, which no literal has here."""
+    sql: str = compiler.visit_create_column(create, **options) or ""
+    return sql.replace("+00:00'", "'")
+
+
 for _name in ("mysql", "mariadb"):
     compiles(sa.String, _name)(_text)
     compiles(sa.Text, _name)(_text)
@@ -73,4 +81,6 @@ for _name in ("mysql", "mariadb"):
     compiles(sa.Time, _name)(_is("TIME(6)"))
     compiles(sa.Float, _name)(_is("DOUBLE"))
     compiles(sa.LargeBinary, _name)(_is("LONGBLOB"))
+    compiles(CreateColumn, _name)(_create_column)
+    compiles(now, _name)(_is("CURRENT_TIMESTAMP(6)"))
     compiles(sa.ForeignKeyConstraint, _name)(_foreign_key)

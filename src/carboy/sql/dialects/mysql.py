@@ -293,6 +293,10 @@ class MySQL(Dialect):
         return sa.type_coerce(exact, sa.Text).op("/")(count), mean
 
     def prepare(self, connection: Any) -> None:
+        server = connection.get_server_info()
+        if "MariaDB" not in server:
+            # Its aggregates have no order and no limit.
+            raise NotImplementedError(f"Carboy speaks MariaDB 10.6 or newer, not MySQL {server}")
         with connection.cursor() as cursor:
             cursor.execute(_SESSION)
 
