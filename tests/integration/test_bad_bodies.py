@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from . import depot, shop
@@ -45,7 +46,7 @@ def contents(served: Served) -> dict[str, list[str]]:
     found = {}
     with served.engine.connect() as connection:
         for table in tables:
-            rows = connection.exec_driver_sql(f'SELECT * FROM "{table}"')
+            rows = connection.execute(sa.select(sa.text("*")).select_from(sa.table(table)))
             found[table] = sorted(repr(tuple(row)) for row in rows)
     return found
 
