@@ -66,6 +66,12 @@ def _foreign_key(constraint: Any, compiler: Any, **options: Any) -> str:
     return sql
 
 
+def _computed(computed: Any, compiler: Any, **options: Any) -> str:
+    """Names in the quotes that MariaDB takes for names."""
+    sql: str = compiler.visit_computed_column(computed, **options)
+    return sql.replace('"', "`")
+
+
 def _create_column(create: Any, compiler: Any, **options: Any) -> str:
     """A default without a time zone, which no literal has here."""
     sql: str = compiler.visit_create_column(create, **options) or ""
@@ -81,6 +87,7 @@ for _name in ("mysql", "mariadb"):
     compiles(sa.Time, _name)(_is("TIME(6)"))
     compiles(sa.Float, _name)(_is("DOUBLE"))
     compiles(sa.LargeBinary, _name)(_is("LONGBLOB"))
+    compiles(sa.Computed, _name)(_computed)
     compiles(CreateColumn, _name)(_create_column)
     compiles(now, _name)(_is("CURRENT_TIMESTAMP(6)"))
     compiles(sa.ForeignKeyConstraint, _name)(_foreign_key)

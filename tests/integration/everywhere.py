@@ -132,7 +132,9 @@ def _traced_postgresql(statements: list[str]) -> dict[str, Any]:
 def _traced_mariadb(statements: list[str]) -> dict[str, Any]:
     class Cursor(pymysql.cursors.Cursor):
         def execute(self, query: Any, args: Any = None) -> int:
-            statements.append(str(query))
+            # What makes a new connection ready is none of a request's own.
+            if "SET group_concat_max_len" not in str(query):
+                statements.append(str(query))
             return super().execute(query, args)
 
     return {"cursorclass": Cursor}
