@@ -13,8 +13,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, ConnectionError
 from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy.exc import OperationalError
 
-from tools.servers import SERVERS, ServerMissing, find, postgresql, redis
+from tools.servers import SERVERS, ServerMissing, find, mariadb, postgresql, redis
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "tools.servers", "postgresql"]
@@ -67,6 +68,27 @@ def test_a_server_admits_nobody_without_its_password() -> None:
             psycopg.connect(guess.render_as_string(hide_password=False))
 
 
+@pytest.mark.parametrize(("durable", "flushes"), [(False, "0"), (True, "1")])
+def test_mariadb_answers_in_its_block_and_is_gone_after(durable: bool, flushes: str) -> None:
+    """MariaDB answers whoever has its password, strict and in UTF-8; then it is gone."""
+    with mariadb(durable=durable) as url:
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            rows = connection.execute(text("SHOW VARIABLES")).all()
+        settings = {str(name): str(value) for name, value in rows}
+        assert settings["innodb_flush_log_at_trx_commit"] == flushes
+        assert settings["collation_database"] == "utf8mb4_nopad_bin"
+        assert "STRICT_ALL_TABLES" in settings["sql_mode"]
+        folder = Path(settings["datadir"]).parent
+        guess = create_engine(make_url(url).set(password="guess"))
+        with pytest.raises(OperationalError, match="Access denied"):
+            guess.connect()
+    engine.dispose()
+    with pytest.raises(OperationalError):
+        engine.connect()
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(("durable", "kept"), [(False, "no"), (True, "yes")])
 def test_redis_answers_in_its_block_and_is_gone_after(durable: bool, kept: str) -> None:
     """Redis answers whoever has its password, durable only where asked; then it is gone."""
@@ -117,7 +139,11 @@ def test_a_server_goes_with_the_process_that_asked_for_it(end: signal.Signals) -
 
 @pytest.mark.parametrize(
     ("name", "debian", "fedora"),
-    [("postgresql", "postgresql", "postgresql-server"), ("redis", "redis-server", "redis")],
+    [
+        ("postgresql", "postgresql", "postgresql-server"),
+        ("mariadb", "mariadb-server", "mariadb-server"),
+        ("redis", "redis-server", "redis"),
+    ],
 )
 def test_a_missing_server_names_what_to_install(name: str, debian: str, fedora: str) -> None:
     """Without a server's programs the message has the package of each system."""
