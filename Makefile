@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp  ## Serve an example; PORT, DATABASE_URL, EXAMPLE=blog|ca
 
 test: lint types  ## Check style, types and layers, and run all tests; ARGS go to pytest
 	@echo "== Tests (pytest)"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## Check style, format and layers
 	@echo "== Style (ruff check)"

@@ -37,8 +37,8 @@ _FILL = (
     " FROM generate_series(1, :categories) AS n",
     "INSERT INTO tags (id, name) SELECT n, 'tag' || n FROM generate_series(1, :tags) AS n",
     """
-    INSERT INTO posts (id, title, content, created_at, author_id, category_id)
-    SELECT n, 'How we did ' || md5(n::text), repeat(md5('content' || n) || ' ', 20),
+    INSERT INTO posts (id, title, content, published, created_at, author_id, category_id)
+    SELECT n, 'How we did ' || md5(n::text), repeat(md5('content' || n) || ' ', 20), n % 5 <> 0,
            timestamptz '2020-06-01 00:00Z' + n * interval '11 min',
            1 + n * 7919::bigint % :users, 1 + n * 31 % :categories
     FROM generate_series(1, :posts) AS n

@@ -1,11 +1,13 @@
 -- wrk's script: asks for a path, with {key} in it replaced by a random number from 1 to the
--- largest key, and writes what it counted to standard error as one line of JSON.
+-- largest key, as whoever the last argument names in Authorization, and writes what it counted to
+-- standard error as one line of JSON.
 
 local requests = {}
 
 function init(args)
   local path, largest = args[1], tonumber(args[2])
   math.randomseed(tonumber(args[3]))
+  wrk.headers["Authorization"] = args[4]
   if not path:find("{key}", 1, true) then
     largest = 1
   end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -57,12 +58,17 @@ class Load:
         self._largest_key = largest_key
         self._wrk = find_or_install(WRK) / "wrk"
 
-    def put(self, base_url: str, path: str, seconds: int, seed: int) -> Sample:
-        """Ask for a path as fast as the answers come. Raises LoadFailed if any isn't a success."""
+    def put(
+        self, base_url: str, path: str, headers: Mapping[str, str], seconds: int, seed: int
+    ) -> Sample:
+        """Ask for a path as fast as the answers come. Raises LoadFailed if any isn't a success.
+
+        Of ``headers``, Authorization is sent.
+        """
         command = [
             str(self._wrk), "--threads", "1", "--connections", str(self.connections),
             "--duration", f"{seconds}s", "--timeout", "10s", "--script", str(SCRIPT), base_url,
-            "--", path, str(self._largest_key), str(seed),
+            "--", path, str(self._largest_key), str(seed), *headers.values(),
         ]  # fmt: skip
         before = _children_cpu()
         ended = subprocess.run(

@@ -8,7 +8,7 @@ from statistics import median
 from msgspec import Struct
 
 from .load import Load, Sample
-from .peers import Peer
+from .peers import Peer, headers
 from .scenarios import Scenario
 
 
@@ -56,37 +56,35 @@ def ratio(mine: Series, other: Series) -> Ratio:
 
 def measure(
     load: Load,
-    scenarios: Sequence[Scenario],
-    served: Mapping[Peer, str],
+    asked: Mapping[Scenario, Mapping[Peer, str]],
     rounds: int,
     seconds: int,
     warm_up: int,
     announce: Callable[[int, str], None],
 ) -> list[Series]:
-    """Measure every peer in every scenario, once a round, for a number of seconds.
+    """Measure every scenario's peers, once a round, for a number of seconds.
 
-    Before each measurement come ``warm_up`` seconds of load that count for nothing.
-    ``announce`` is called before each measurement, with how many there were and what it is.
-    Raises LoadFailed.
+    ``asked`` has the peers' URLs. Before each measurement come ``warm_up`` seconds of load that
+    count for nothing. ``announce`` is called before each measurement, with how many there were and
+    what it is. Raises LoadFailed.
     """
     samples: dict[tuple[Scenario, Peer], list[Sample]] = {}
-    peers = list(served)
     turns = [
         (number, scenario, peer)
         for number in range(rounds)
-        for scenario in scenarios
-        for peer in _rotated(peers, number)
+        for scenario, peers in asked.items()
+        for peer in _rotated(list(peers), number)
     ]
     for done, (number, scenario, peer) in enumerate(turns):
         announce(done, f"Round {number + 1}: {scenario.name}, {peer.name}")
-        url, path = served[peer], peer.path(scenario)
+        url, path, who = asked[scenario][peer], peer.path(scenario), headers(scenario)
         if warm_up:
-            load.put(url, path, warm_up, seed=-1 - number)
-        sample = load.put(url, path, seconds, seed=number)
+            load.put(url, path, who, warm_up, seed=-1 - number)
+        sample = load.put(url, path, who, seconds, seed=number)
         samples.setdefault((scenario, peer), []).append(sample)
     return [
         Series(scenario.name, peer.name, tuple(samples[scenario, peer]))
-        for scenario in scenarios
+        for scenario, peers in asked.items()
         for peer in peers
     ]
 

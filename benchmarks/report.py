@@ -17,11 +17,13 @@ from .chart import Bar, Group, draw
 from .data import Size
 from .load import Sample
 from .measure import Ratio, Series, ratio
-from .peers import CARBOY, FLOOR, GUIDE, ROOT, Peer, Workers
-from .scenarios import Scenario
+from .peers import BY_HAND, CARBOY, FLOOR, GUIDE, LIMITED, ROOT, Peer, Workers
+from .scenarios import POLICY, Scenario
 
 TARGET = 2.5
 """How many times the guides' code Carboy has to be at least."""
+POLICY_TARGET = 1.15
+"""How many times the requests under row policies the same filters by hand may do at most."""
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
 PLOT = ROOT / "docs" / "reference" / "performance.svg"
@@ -51,11 +53,25 @@ class Line(Struct, frozen=True):
     of_guide: Ratio
 
 
+class PolicyCost(Struct, frozen=True):
+    """Row policies beside the same filters by hand; ``times`` is by hand in times of policies."""
+
+    by_hand: Series
+    limited: Series
+    times: Ratio
+
+    @property
+    def missed(self) -> bool:
+        """Whether policies cost more than they may."""
+        return self.times.median > POLICY_TARGET
+
+
 class Figures(Struct, frozen=True):
-    """All lines of one run."""
+    """All lines of one run, and what policies cost in it."""
 
     setup: Setup
     lines: tuple[Line, ...]
+    policy: PolicyCost
 
     def missed(self) -> list[Line]:
         """The lines of Carboy that are below the target."""
@@ -69,9 +85,11 @@ def figures(
 ) -> Figures:
     """Every series beside the floor's and the guides'."""
     found = {(series.scenario, series.peer): series for series in measured}
+    by_hand, limited = (found[POLICY.name, peer.name] for peer in (BY_HAND, LIMITED))
     return Figures(
         setup,
-        tuple(
+        policy=PolicyCost(by_hand, limited, ratio(by_hand, limited)),
+        lines=tuple(
             Line(
                 scenario,
                 peer,
@@ -106,7 +124,24 @@ def table(found: Figures) -> Table:
             f"{series.cpu_share:.0%}",
             style="bold" if line.peer is CARBOY else "",
         )
+    _add_policy(shown, found.policy)
     return shown
+
+
+def _add_policy(shown: Table, cost: PolicyCost) -> None:
+    shown.add_section()
+    shown.add_row(f"[bold]{POLICY.title}")
+    for peer, series in ((BY_HAND, cost.by_hand), (LIMITED, cost.limited)):
+        shown.add_row(
+            peer.title,
+            f"{series.rate:,.0f}",
+            f"{series.p50_ms:.2f}",
+            f"{series.p99_ms:.2f}",
+            "",
+            "",
+            f"{series.cpu_share:.0%}",
+        )
+    shown.add_row(f"By hand / policies (at most {POLICY_TARGET})", f"{cost.times.median:.2f}")
 
 
 class Measured(Struct, frozen=True):
@@ -130,6 +165,8 @@ class Document(Struct, frozen=True):
     target: float
     missed: list[str]
     results: list[Measured]
+    policy_target: float
+    policy: PolicyCost
 
 
 def write_json(found: Figures, path: Path) -> None:
@@ -140,7 +177,10 @@ def write_json(found: Figures, path: Path) -> None:
         versions={"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         setup=found.setup,
         target=TARGET,
-        missed=[line.scenario.name for line in found.missed()],
+        missed=[line.scenario.name for line in found.missed()]
+        + [POLICY.name] * found.policy.missed,
+        policy_target=POLICY_TARGET,
+        policy=found.policy,
         results=[
             Measured(
                 scenario=line.scenario.name,
@@ -199,6 +239,9 @@ def _markdown(found: Figures, plot: str) -> str:
     ]
     largest = max(line.series.cpu_share for line in found.lines)
     rows += [
+        "",
+        f"{POLICY.title}: the same filters by hand do {_with_range(found.policy.times)} times the "
+        f"requests (target: at most {POLICY_TARGET}).",
         "",
         f"{_conditions(found.setup)}. wrk's own share of the machine's CPU time: {largest:.0%} "
         "at most.",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
-from .peers import Peer
+from .peers import Peer, headers
 from .scenarios import Scenario
 
 
@@ -16,16 +16,18 @@ class PeersDiffer(Exception):
     """A peer's answer isn't what the first peer's is; the message has both."""
 
 
-def verify(scenarios: Sequence[Scenario], served: Mapping[Peer, str], keys: Sequence[int]) -> None:
-    """Compare all peers' answers with the first one's. Raises PeersDiffer.
+def verify(asked: Mapping[Scenario, Mapping[Peer, str]], keys: Sequence[int]) -> None:
+    """Compare the answers of each scenario's peers with the first one's. Raises PeersDiffer.
 
-    ``served`` has the peers' URLs. A scenario with a key in its path is tried with each key.
+    ``asked`` has the peers' URLs. A scenario with a key in its path is tried with each key.
     A list is compared by its ``data``: what stands beside it, such as Carboy's cursor, is extra.
     """
-    for scenario in scenarios:
+    for scenario, served in asked.items():
         for key in keys if "{key}" in scenario.path else keys[:1]:
             answers = {
-                peer: _answer(peer, url + peer.path(scenario).replace("{key}", str(key)))
+                peer: _answer(
+                    peer, url + peer.path(scenario).replace("{key}", str(key)), headers(scenario)
+                )
                 for peer, url in served.items()
             }
             _compare(scenario, answers)
@@ -54,9 +56,10 @@ def _rows(peer: Peer, scenario: Scenario, answer: Any) -> Any:
     return rows
 
 
-def _answer(peer: Peer, url: str) -> Any:
+def _answer(peer: Peer, url: str, headers: Mapping[str, str]) -> Any:
+    request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310  our own server
     try:
-        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  our own server
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  the same
             return json.load(response)
     except (OSError, HTTPException, ValueError) as error:
         raise PeersDiffer(f"{peer.name}: {url}: {error}") from error

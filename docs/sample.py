@@ -1,4 +1,5 @@
-"""The small blog that the examples in these pages ask.
+"""The small blog that the examples in these pages ask. It is open to everybody, for they are about
+queries and writes; docs/how-to/limit-access.md is about who may.
 
 Start it with ``flask --app docs/sample.py run --port 8000``; ``DATABASE_URL`` names another
 database. Tests run every example against it, on SQLite and on PostgreSQL.
@@ -16,7 +17,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from carboy import Carboy
+from carboy import OPEN, Carboy
 
 
 class Base(DeclarativeBase):
@@ -26,7 +27,7 @@ class Base(DeclarativeBase):
 app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = os.environ.get("DATABASE_URL", "sqlite:///sample.sqlite")
 db = SQLAlchemy(app, model_class=Base)
-api = Carboy(app, db)
+api = Carboy(app, db, policy=OPEN)
 
 post_tags = sa.Table(
     "post_tags",

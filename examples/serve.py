@@ -13,11 +13,14 @@ from flask_sqlalchemy import SQLAlchemy
 from rich.console import Console
 from rich.progress import track
 
+from carboy.ops.api_keys import create_key
 from carboy.serve import ServerOptions, Target, TargetError, reserve, run
 
 HOST = "127.0.0.1"
 THREADS = 4
 """No more than the pool has connections for."""
+ADMIN = "1"
+"""The id of the first user."""
 BATCH = 250
 """Rows between two looks of the progress bar at the database."""
 PAGES = {
@@ -45,9 +48,9 @@ def main() -> None:
         module = importlib.import_module(f"examples.{example}.app")
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         sys.exit(f"DATABASE_URL: {error}")
-    fill(module.app, module.db, example)
+    key = fill(module.app, module.db, example)
     options = ServerOptions(HOST, port, threads=THREADS)
-    run(Target(f"{module.__name__}:app"), options, ready=lambda: announce(example, port))
+    run(Target(f"{module.__name__}:app"), options, ready=lambda: announce(example, port, key))
 
 
 def free_port(text: str) -> int:
@@ -60,8 +63,12 @@ def free_port(text: str) -> int:
         sys.exit(f"PORT={text}: {error}; choose another: make run PORT=8001")
 
 
-def fill(app: Flask, db: SQLAlchemy, example: str) -> None:
-    """Create the tables, and fill them if they are empty: all or nothing, in one transaction."""
+def fill(app: Flask, db: SQLAlchemy, example: str) -> str | None:
+    """Create the tables, and fill them if they are empty: all or nothing, in one transaction.
+
+    Answers an API key for the new database: that of the first user, as its admin.
+    """
+    key = None
     with app.app_context():
         try:
             db.create_all()
@@ -72,10 +79,12 @@ def fill(app: Flask, db: SQLAlchemy, example: str) -> None:
                     if number % BATCH == 0:
                         db.session.flush()
                 db.session.commit()
+                key = create_key(db.engine, "make run", ["admin"], id=ADMIN)
         except sa.exc.DBAPIError as error:
             sys.exit(f"{db.engine.url!r}: {error.orig}")
         db.session.remove()
         db.engine.dispose()
+    return key
 
 
 def is_empty(table: sa.Table) -> sa.Select[bool]:
@@ -95,9 +104,17 @@ def progress(rows: Iterator[object], size: int) -> Iterator[object]:
             print(f"Making sample data: {number} of {size} rows", file=sys.stderr)
 
 
-def announce(example: str, port: int) -> None:
-    """Say which addresses are worth opening."""
+def announce(example: str, port: int, key: str | None) -> None:
+    """Say which addresses are worth opening, and what it takes to write."""
     print(f"Serving examples/{example}. Worth opening:")
     for page in PAGES[example]:
         print(f"  http://{HOST}:{port}{page}")
-    print("Ctrl-C stops it.", flush=True)
+    print("Ctrl-C stops it.")
+    if key is not None:
+        print("To write, send this key of an admin, which is shown only now:")
+        print(f"  Authorization: Bearer {key}", flush=True)
+    else:
+        database = "DATABASE_URL=... " if "DATABASE_URL" in os.environ else ""
+        target = f"examples.{example}.app:app --name me --id {ADMIN} --role admin"
+        print("To write, make a key:")
+        print(f"  {database}.venv/bin/carboy keys create {target}", flush=True)

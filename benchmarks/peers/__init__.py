@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import socket
 
+import jwt
 from msgspec import Struct
 
-from ..scenarios import Scenario
+from ..scenarios import POLICY, Scenario
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30
@@ -41,18 +43,43 @@ class Peer(Struct, frozen=True, eq=False):
 
 
 FLOOR = Peer("floor", "Floor: bare WSGI and psycopg", "benchmarks.peers.floor:app")
+_LIST = (
+    "/api/posts?select=id,title,created_at,author(id,username),category(id,name),tags(id,name)"
+    "&order=created_at.desc,id.desc&limit=20"
+)
 CARBOY = Peer(
     "carboy",
     "Carboy",
     "benchmarks.peers.carboy_app:app",
-    {
-        "list": "/api/posts?select=id,title,created_at,author(id,username),category(id,name),"
-        "tags(id,name)&order=created_at.desc,id.desc&limit=20",
-        "one": "/api/users/{key}",
-    },
+    {"list": _LIST, "one": "/api/users/{key}"},
 )
 GUIDE = Peer("guide", "The guides' code, eager loading", "benchmarks.peers.guide:app")
 PEERS = (FLOOR, CARBOY, GUIDE)
+
+_FILTERS = (
+    f"&or=(published.is.true,author_id.eq.{POLICY.actor})"
+    f"&author.or=(is_active.is.true,id.eq.{POLICY.actor})"
+)
+BY_HAND = Peer(
+    "by-hand",
+    "Carboy, the same filters in the URL",
+    "benchmarks.peers.policy:by_hand",
+    {"policy": _LIST + _FILTERS},
+)
+LIMITED = Peer(
+    "policy", "Carboy, row policies", "benchmarks.peers.policy:limited", {"policy": _LIST}
+)
+
+SECRET = secrets.token_hex(32)
+"""What tokens are signed with, in this run."""
+
+
+def headers(scenario: Scenario) -> dict[str, str]:
+    """What a scenario's requests say of who asks."""
+    if scenario.actor is None:
+        return {}
+    claims = {"sub": str(scenario.actor), "exp": int(time.time()) + 24 * 3600}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
 class PeerFailed(Exception):
@@ -77,7 +104,11 @@ def serving(peer: Peer, database_url: str, workers: Workers) -> Iterator[str]:
         "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
         "--workers", str(workers.processes), "--blocking-threads", str(workers.threads), peer.app,
     ]  # fmt: skip
-    environment = {"DATABASE_URL": database_url, "THREADS": str(workers.threads)}
+    environment = {
+        "DATABASE_URL": database_url,
+        "THREADS": str(workers.threads),
+        "JWT_SECRET": SECRET,
+    }
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(
             command,

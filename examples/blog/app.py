@@ -16,6 +16,7 @@ from carboy import Carboy, Part
 from carboy.errors import InvalidBody
 
 from .models import Category, Post, Tag, User, db
+from .policies import EDITED, POSTS, USERS
 
 __all__ = ["Category", "Post", "Tag", "User", "app", "db"]
 
@@ -207,9 +208,9 @@ def create_app(config: object = None) -> Flask:
     return app
 
 
-api.resource(User, writable=("username", "email", "is_active"), validate=filled)
-api.resource(Category)
-api.resource(Post, search=("title", "content"), order="created_at.desc")
-api.resource(Tag)
+api.resource(User, writable=("username", "email", "is_active"), validate=filled, policy=USERS)
+api.resource(Category, policy=EDITED)
+api.resource(Post, search=("title", "content"), order="created_at.desc", policy=POSTS)
+api.resource(Tag, policy=EDITED)
 
 app = create_app()

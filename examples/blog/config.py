@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from dotenv import load_dotenv
+from flask.cli import load_dotenv
 
 load_dotenv()
 

@@ -1,4 +1,7 @@
-"""Cars: their API under ``/api``, and views of their own beside it."""
+"""Cars: their API under ``/api``, and views of their own beside it.
+
+Everybody may read; writing takes a credential with the role writer or admin.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,6 @@ def create_app(config: object = None) -> Flask:
     return app
 
 
-api.resource(Car, validate=sensible)
+api.resource(Car, validate=sensible, public="read")
 
 app = create_app()

@@ -1,11 +1,14 @@
-"""The shortest application: a model, its API under ``/api``, and a view of its own."""
+"""The shortest application: a model, its API under ``/api``, and a view of its own.
+
+Everybody may read; writing takes a credential with the role writer or admin.
+"""
 
 from __future__ import annotations
 
 import os
 
-from dotenv import load_dotenv
 from flask import Flask, Response
+from flask.cli import load_dotenv
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -37,7 +40,7 @@ class User(Base):
     email: Mapped[str] = mapped_column(String(120), unique=True)
 
 
-api.resource(User)
+api.resource(User, public="read")
 
 
 @app.get("/users/<int:user_id>")

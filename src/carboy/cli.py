@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 import msgspec
+from flask.cli import load_dotenv
+from msgspec.structs import replace
 
+from .access import ACTIONS, ANONYMOUS, Actor
 from .ops.api_keys import ApiKey, ApiKeyError, create_key, list_keys, revoke_key
+from .ops.history import prune_history
+from .ops.review import ReviewError, can, review
 from .schema import Schema
 from .serve import (
+    Openness,
     Served,
     ServerOptions,
     Target,
     TargetError,
+    check_target,
     describe,
+    is_loopback,
     load,
     opened,
     reserve,
+    resolve,
+    reviewed,
     run,
     without_api,
 )
@@ -35,6 +44,11 @@ _TARGET = click.argument("target", metavar="DATABASE_URL|FILE|MODULE:APP", envva
 @click.version_option(package_name="carboy", message="carboy %(version)s")
 def main() -> None:
     """A REST API from SQLAlchemy models, or from an existing database."""
+    # As the command `flask` does, so that an application finds the same in either.
+    try:
+        load_dotenv()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f".env can't be read: {error}") from None
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,47 +63,72 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_PUBLIC = click.option("--public", is_flag=True, help="Let everybody read, on any address.")
+_WORKERS = click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+_THREADS = click.option(
+    "--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="In each worker."
+)
+
+
 @main.command()
 @target_options
+@_PUBLIC
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
 )
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option(
-    "--threads", default=8, show_default=True, type=click.IntRange(1, 256), help="In each worker."
-)
+@_WORKERS
+@_THREADS
 @click.option("--reload", is_flag=True, help="Restart when Python files here change (MODULE:APP).")
 def serve(
     target: str,
     writable: bool,
     schema: str | None,
     prefix: str | None,
+    public: bool,
+    host: str,
     **options: Any,
 ) -> None:
-    """Serve a database, or an application, until Ctrl-C."""
-    with_faults(lambda: _serve(target_of(target, writable, schema, prefix), **options))
+    """Serve a database, or an application, until Ctrl-C.
+
+    A database is open to this machine alone: on another address than loopback, reading takes an
+    API key or a token, unless --public, and writing one with the role writer.
+    """
+
+    def start() -> None:
+        address = resolve(host)
+        meant = target_of(target, writable, schema, prefix)
+        _serve(at_address(meant, address, public), address, **options)
+
+    with_faults(start)
 
 
-def _serve(target: Target, host: str, port: int, workers: int, threads: int, reload: bool) -> None:
+def at_address(target: Target, address: str, public: bool) -> Target:
+    """The target as it is served on an address; TargetError for an application that is public."""
+    if not target.is_database:
+        if public:
+            raise TargetError("--public is for databases; an application has its own policies")
+        return target
+    elsewhere: Openness = "public" if public else "closed"
+    return replace(target, openness="open" if is_loopback(address) else elsewhere)
+
+
+def _serve(
+    target: Target, address: str, port: int, workers: int, threads: int, reload: bool
+) -> None:
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
     served = load(target)
     # Each worker opens its own connections.
     served.close()
-    address, port = reserve(host, port)
+    target = replace(target, connections=threads)
+    address, port = reserve(address, port)
     options = ServerOptions(address, port, workers, threads, reload)
-    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-        click.secho(
-            f"Warning: whoever can reach {host} can use this API; it asks nobody for a password.",
-            fg="yellow",
-            err=True,
-        )
-    run(target, options, ready=lambda: announce(served, options))
+    run(target, options, ready=lambda: announce(served, target, options))
 
 
-def announce(served: Served, options: ServerOptions) -> None:
-    """Say what is served, and where."""
+def announce(served: Served, target: Target, options: ServerOptions) -> None:
+    """Say what is served, where, and to whom."""
     host = f"[{options.host}]" if ":" in options.host else options.host
     root = f"http://{host}:{options.port}"
     click.echo(f"Serving {click.style(served.title, bold=True)}: {_contents(served)}")
@@ -97,6 +136,8 @@ def announce(served: Served, options: ServerOptions) -> None:
     first = served.api.exposed()[0].name if served.api and served.api.exposed() else None
     if first is not None:
         click.echo(f"  {root}{served.prefix}/{first}")
+    for line in describe.openness(served, target):
+        click.echo(line)
     click.echo("Ctrl-C stops it.")
     sys.stdout.flush()
 
@@ -144,12 +185,138 @@ def schema(as_json: bool, **arguments: Any) -> None:
         if as_json:
             click.echo(json.dumps({"resources": describe.describe(schema, prefix)}, indent=2))
             return
-        for number, (heading, lines) in enumerate(describe.resource_tables(schema, prefix)):
-            click.echo(("\n" if number else "") + click.style(heading, bold=True))
-            for line in lines:
-                click.echo(f"  {line}")
+        show_tables(describe.resource_tables(schema, prefix))
 
     with_faults(show)
+
+
+def review_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where a database is served: its rules depend on that."""
+    host = click.option(
+        "--host", default="127.0.0.1", show_default=True, help="As a database is served there."
+    )
+    return target_options(_PUBLIC(host(_JSON(command))))
+
+
+def who_of(text: str) -> Actor:
+    """The actor that ``anonymous``, ``42`` or ``42:editor,admin`` means."""
+    id_, _, roles = text.partition(":")
+    if text == "anonymous":
+        return ANONYMOUS
+    if not id_ or id_ == "anonymous":
+        raise click.BadParameter(f"{text!r} is no actor such as anonymous, 42 or 42:editor,admin")
+    return Actor(id_, frozenset(role for role in roles.split(",") if role))
+
+
+@main.command("can")
+@review_options
+@click.argument("actor", type=who_of)
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("resource", metavar="RESOURCE[/KEY]")
+def can_(
+    actor: Actor, action: Any, resource: str, host: str, public: bool, as_json: bool, **target: Any
+) -> None:
+    """Say whether an ACTOR may do something, and by which rule.
+
+    ACTOR is anonymous, an id (42), or an id with roles (42:editor,admin). The exit code is 0 for
+    yes, 1 for no.
+    """
+    allowed = False
+
+    def ask() -> None:
+        nonlocal allowed
+        name, _, key = resource.partition("/")
+        with reviewed(at_address(target_of(**target), resolve(host), public)) as api:
+            answer = can(api, actor, action, name, key or None)
+        allowed = answer.allowed
+        if as_json:
+            click.echo(json.dumps(msgspec.to_builtins(answer), indent=2))
+        else:
+            click.echo("\n".join(describe.answer_lines(answer)))
+
+    with_faults(ask)
+    sys.exit(0 if allowed else 1)
+
+
+@main.command("access")
+@review_options
+@click.option("--role", "roles", multiple=True, help="Another role to ask for; may be repeated.")
+def access(host: str, public: bool, as_json: bool, roles: tuple[str, ...], **target: Any) -> None:
+    """List who may do what: each resource, action and field by each kind of actor."""
+
+    def show() -> None:
+        with reviewed(at_address(target_of(**target), resolve(host), public)) as api:
+            found = review(api, roles)
+        if as_json:
+            click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        else:
+            show_tables(describe.review_tables(found))
+
+    with_faults(show)
+
+
+def show_tables(tables: Sequence[tuple[str, list[str]]]) -> None:
+    """Print headings with lines below them."""
+    for number, (heading, lines) in enumerate(tables):
+        click.echo(("\n" if number else "") + click.style(heading, bold=True))
+        for line in lines:
+            click.echo(f"  {line}")
+
+
+@main.group()
+def history() -> None:
+    """The history of rows, of resources that keep one."""
+
+
+@history.command()
+@_TARGET
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36_500),
+    help="How many days to keep.  [default: CARBOY_HISTORY_DAYS]",
+)
+def prune(target: str, days: int | None) -> None:
+    """Delete entries of the history that are older than some days."""
+    with_faults(lambda: _prune(Target(target, writable=True), days))
+
+
+def _prune(target: Target, days: int | None) -> None:
+    with opened(target) as found:
+        kept = days if days is not None else found.settings.history_days
+        if kept == 0:
+            click.echo("Deleted nothing: CARBOY_HISTORY_DAYS is 0; --days names another number.")
+            return
+        number = prune_history(found.engine, kept)
+    entries = "1 entry" if number == 1 else f"{number} entries"
+    click.echo(f"Deleted {entries} older than {_counted(kept, 'day')}.")
+
+
+@main.command("check")
+@target_options
+@_WORKERS
+@_THREADS
+@_JSON
+def check_(workers: int, threads: int, as_json: bool, **arguments: Any) -> None:
+    """Say what is wrong or unsafe for production; exit code 1 for errors."""
+    errors = 0
+
+    def show() -> None:
+        nonlocal errors
+        target = replace(target_of(**arguments), connections=threads)
+        found = check_target(target, workers=workers, threads=threads)
+        errors = sum(finding.level == "error" for finding in found)
+        if as_json:
+            click.echo(json.dumps({"findings": msgspec.to_builtins(found)}, indent=2))
+            return
+        for finding in found:
+            color = "red" if finding.level == "error" else "yellow"
+            click.echo(f"{click.style(finding.level, fg=color)}: {finding.name}")
+            click.echo(f"  {finding.detail}\n  Fix: {finding.fix}")
+        warnings = len(found) - errors
+        click.echo(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+
+    with_faults(show)
+    sys.exit(1 if errors else 0)
 
 
 @main.group()
@@ -180,8 +347,8 @@ def create(
     """Make an API key and print it: this once, for only a hash of it is stored."""
 
     def make() -> None:
-        with opened(Target(target, writable=True)) as engine:
-            click.echo(create_key(engine, name, roles, id=id, expires_in=expires))
+        with opened(Target(target, writable=True)) as found:
+            click.echo(create_key(found.engine, name, roles, id=id, expires_in=expires))
 
     with_faults(make)
 
@@ -193,13 +360,13 @@ def show_keys(target: str, as_json: bool) -> None:
     """List the API keys, without their secrets."""
 
     def show() -> None:
-        with opened(Target(target)) as engine:
-            found = list_keys(engine)
+        with opened(Target(target)) as found:
+            known = list_keys(found.engine)
         if as_json:
-            listed = [msgspec.to_builtins(key) | {"status": key.status} for key in found]
+            listed = [msgspec.to_builtins(key) | {"status": key.status} for key in known]
             click.echo(json.dumps({"keys": listed}, indent=2))
         else:
-            click.echo("\n".join(describe.aligned([_HEADINGS, *map(_cells, found)])))
+            click.echo("\n".join(describe.aligned([_HEADINGS, *map(_cells, known)])))
 
     with_faults(show)
 
@@ -211,8 +378,8 @@ def revoke(target: str, prefix: str) -> None:
     """End the API key of a PREFIX, which is the part after carboy_."""
 
     def end() -> None:
-        with opened(Target(target, writable=True)) as engine:
-            revoke_key(engine, prefix)
+        with opened(Target(target, writable=True)) as found:
+            revoke_key(found.engine, prefix)
         click.echo(f"Revoked {prefix}.")
 
     with_faults(end)
@@ -250,7 +417,7 @@ def with_faults(action: Callable[[], None]) -> None:
     """Run a command; what keeps it from starting is one line and exit code 2."""
     try:
         action()
-    except (TargetError, ApiKeyError) as error:
+    except (TargetError, ApiKeyError, ReviewError) as error:
         click.echo(f"carboy: {error}", err=True)
         sys.exit(2)
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import flask
-import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, Session, scoped_session
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter
 
 from .access import (
     CLOSED,
@@ -30,16 +26,15 @@ from .access import (
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
-    BadRequest,
     MethodNotAllowed,
     NotFound,
-    PayloadTooLarge,
 )
 from .execute import Database
+from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, own_body
 from .identify import Identify, Login
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
-from .request import Prefer, Query, Request, check_content_type, join_key, parse_select
+from .request import Prefer, Query, Request, join_key, parse_select
 from .respond import Response, respond_options
 from .schema import (
     Registration,
@@ -47,23 +42,17 @@ from .schema import (
     Schema,
     SchemaError,
     Validate,
+    about_secrets,
     build_schema,
     default_name,
     subject_of,
 )
-from .settings import Settings, read_settings
+from .settings import SettingError, Settings, outside, read_settings
 from .wsgi import DirectReads, attended, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 logger = logging.getLogger("carboy")
-
-
-class KeyConverter(BaseConverter):
-    """A row's key in a path: any text, slashes and line breaks included."""
-
-    regex = r"(?s:.+)"
-    part_isolating = False
 
 
 class State(Struct, eq=False):
@@ -118,11 +107,11 @@ class Carboy:
             self.init_app(app, db)
 
     def init_app(self, app: flask.Flask, db: Any = None, *, actor: Login | None = None) -> None:
-        """Add the API to an application; raises SchemaError, and SettingError for its config."""
+        """Add the API to an application; raises SchemaError, and SettingError for its settings."""
         source = db if db is not None else self._db
         if source is None:
             raise SchemaError("Carboy needs the database: Carboy(app, db) or init_app(app, db)")
-        settings = read_settings(app.config)
+        settings = read_settings(app.config, outside())
         identify = Identify(settings, actor or self._login)
         edge = make_edge(settings, identify.headers)
         app.extensions[_KEY] = State(
@@ -136,14 +125,14 @@ class Carboy:
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         app.url_map.converters["carboy_key"] = KeyConverter
-        _add_view(app, "carboy_index", self._index_view, {prefix or "/", f"{prefix}/"})
+        add_view(app, "carboy_index", self._index_view, {prefix or "/", f"{prefix}/"})
         item = f"{prefix}/<string:resource>/<carboy_key:key>"
-        _add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
+        add_view(app, "carboy", self._view, {f"{prefix}/<string:resource>", item})
         if settings.direct_reads and DirectReads.fits(app):
             built = cast(State, app.extensions[_KEY])
             reads = DirectReads(app, settings, edge, identify, lambda: built.api)
             app.wsgi_app = reads  # type: ignore[method-assign]
-        _add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
+        add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
         self,
@@ -153,6 +142,7 @@ class Carboy:
         readable: Sequence[str] | None = None,
         writable: Sequence[str] | None = None,
         hidden: Sequence[str] = (),
+        show: Sequence[str] = (),
         read_only: bool = False,
         search: Sequence[str] = (),
         order: str | None = None,
@@ -161,10 +151,14 @@ class Carboy:
         max_depth: int | None = None,
         require_match: bool = False,
         validate: Validate | None = None,
+        history: bool = False,
         policy: Policy | None = None,
         public: Literal["read"] | None = None,
     ) -> None:
-        """Expose a mapped class or a Table; docs/reference/resource.md explains the options."""
+        """Expose a mapped class or a Table; docs/reference/resource.md explains the options.
+
+        What looks like a secret is hidden until ``readable`` or ``show`` names it, as the log says.
+        """
         subject = subject_of(model)
         name = name or default_name(subject)
         if policy is not None and public is not None:
@@ -173,23 +167,26 @@ class Carboy:
             raise SchemaError(f"resource {name!r}: public={public!r} must be 'read'")
         if policy is not None or public is not None:
             self._policies[name] = policy or PUBLIC
-        self.register(
-            Registration(
-                subject=subject,
-                name=name,
-                readable=tuple(readable) if readable is not None else None,
-                writable=tuple(writable) if writable is not None else None,
-                hidden=tuple(hidden),
-                read_only=read_only,
-                search=tuple(search),
-                order=order,
-                page_size=page_size,
-                max_page_size=max_page_size,
-                max_depth=max_depth,
-                require_match=require_match,
-                validate=validate,
-            )
+        registration = Registration(
+            subject=subject,
+            name=name,
+            readable=tuple(readable) if readable is not None else None,
+            writable=tuple(writable) if writable is not None else None,
+            hidden=tuple(hidden),
+            show=tuple(show),
+            read_only=read_only,
+            search=tuple(search),
+            order=order,
+            page_size=page_size,
+            max_page_size=max_page_size,
+            max_depth=max_depth,
+            require_match=require_match,
+            validate=validate,
+            history=history,
         )
+        self.register(registration)
+        for message in about_secrets(registration):
+            logger.warning(message)
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,
@@ -282,7 +279,7 @@ class Carboy:
             key=None if own.key is None else join_key(map(str, parts)),
             query=Query(select=parse_select(shape) if shape is not None else None),
             prefer=Prefer(return_="representation") if shape is not None else Prefer(),
-            body=_own_body(api.settings, own.body) if own.method != "DELETE" else None,
+            body=own_body(api.settings, own.body) if own.method != "DELETE" else None,
             path=flask.request.script_root + flask.request.path,
         )
         return _own(write(api, resource, request, context))
@@ -312,8 +309,13 @@ class Carboy:
         return state.api
 
     def _build(self, state: State) -> Api:
-        engine = _engine(state.source)
+        engine = engine_in(state.source)
         settings = state.settings
+        if settings.row_security and engine.dialect.name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
+                "to 0"
+            )
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
@@ -323,20 +325,26 @@ class Carboy:
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(engine, statements=settings.statement_cache),
-            cursor_key=_cursor_key(flask.current_app, engine),
+            database=Database(
+                engine,
+                statements=settings.statement_cache,
+                row_security=settings.row_security,
+            ),
+            cursor_key=cursor_key_of(flask.current_app, engine),
             plans=KeptPlans(settings.statement_cache),
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
-        """The access of a view of the application's own."""
-        return api.policies.access(self.actor) if policy else UNLIMITED
+        """The access of a view of the application's own; the database's own policies stay."""
+        if policy:
+            return api.policies.access(self.actor)
+        return Access(self.actor, {}) if api.database.row_security else UNLIMITED
 
     def _view(self, resource: str, key: str | None = None) -> flask.Response:
         def respond(who: Actor) -> Response:
             api = self._api()
             request = flask.request
-            body = _body(api.settings) if request.method in _WITH_BODY else b""
+            body = body_of(api.settings) if request.method in _WITH_BODY else b""
             parsed = parse_environ(request.environ, api.settings, resource, key, body)
             return answer(api, parsed, who)
 
@@ -369,28 +377,29 @@ class Carboy:
         return _to_flask(attended(edge, flask.request.environ, lambda: self.actor, respond))
 
 
-def _add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
-    """Let a view answer every method, even those that HTTP doesn't know: a 405 is a problem too.
-
-    ``add_url_rule`` can't say so, and adds an OPTIONS of its own.
-    """
-    app.view_functions[endpoint] = view
-    for path in sorted(paths):
-        rule = app.url_rule_class(
-            path, endpoint=endpoint, methods=None, strict_slashes=True, merge_slashes=False
-        )
-        rule.provide_automatic_options = False  # type: ignore[attr-defined]
-        app.url_map.add(rule)
-
-
 def engine_of(app: flask.Flask) -> Engine:
     """The engine of an application that was given to a Carboy, within its context."""
-    return _engine(cast(State, app.extensions[_KEY]).source)
+    return engine_in(cast(State, app.extensions[_KEY]).source)
 
 
 def api_of(app: flask.Flask) -> Carboy:
     """The Carboy that an application was given to."""
     return cast(State, app.extensions[_KEY]).carboy
+
+
+def built_api(app: flask.Flask) -> Api:
+    """What all requests of an application share, within its context; raises as it is built."""
+    return api_of(app)._api()
+
+
+def settings_of(app: flask.Flask) -> Settings:
+    """The settings of an application that was given to a Carboy."""
+    return cast(State, app.extensions[_KEY]).settings
+
+
+def takes_logins(app: flask.Flask) -> bool:
+    """Whether it has a login of its own, and so cookies that stand for an actor."""
+    return "Cookie" in cast(State, app.extensions[_KEY]).identify.headers
 
 
 def _to_flask(response: Response) -> flask.Response:
@@ -407,57 +416,9 @@ def _answer_error(error: ApiError) -> flask.Response:
     return _own(refused(error))
 
 
-def _body(settings: Settings) -> bytes:
-    """The request's body, read no further than the limit; Flask's own may be lower."""
-    request, limit = flask.request, settings.max_body_bytes
-    setting = "CARBOY_MAX_BODY_BYTES"
-    if request.max_content_length is not None and request.max_content_length <= limit:
-        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
-    # A body that is sent in chunks is cut off at the maximum without a word, so one byte more is
-    # read than is allowed.
-    request.max_content_length = limit + 1
-    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})")
-    cut_off = BadRequest("the body ends before its Content-Length")
-    try:
-        body = request.get_data()
-    except RequestEntityTooLarge:
-        raise too_large from None
-    except ClientDisconnected:
-        raise cut_off from None
-    if len(body) > limit:
-        raise too_large
-    # Servers that end the input themselves, as granian does, don't tell that it was cut off.
-    if len(body) < (request.content_length or 0):
-        raise cut_off
-    return body
-
-
-def _own_body(settings: Settings, body: Any) -> bytes:
-    """What a view of the application's own writes: its own data, or the request's JSON."""
-    if body is not None:
-        return msgspec.json.encode(body)
-    check_content_type(flask.request.content_type)
-    return _body(settings)
-
-
 def _resource_of(schema: Schema, model: Any) -> Resource:
     subject = subject_of(model)
     found = schema.of_mapper(subject) if isinstance(subject, Mapper) else None
     if found is None:
         raise SchemaError(f"give {model!r} to api.resource() first")
     return found
-
-
-def _engine(source: Any) -> Engine:
-    """The engine of a Flask extension's object, or the engine itself."""
-    engine = source if isinstance(source, Engine) else getattr(source, "engine", None)
-    if isinstance(engine, Engine):
-        return engine
-    raise SchemaError(f"{source!r} is no Engine and has none; give Carboy your db object")
-
-
-def _cursor_key(app: flask.Flask, engine: Engine) -> bytes:
-    """Signs cursors; the same in every worker even where the application has no secret."""
-    secret = app.secret_key or engine.url.render_as_string(hide_password=False)
-    material = secret if isinstance(secret, bytes) else str(secret).encode()
-    return hashlib.sha256(b"carboy cursors" + material).digest()

@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
-from .execute import Database, execute_read, execute_view, execute_write
+from .execute import Database, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
     KeptPlans,
     PlannedRead,
     at_access,
     at_key,
+    history_key,
+    plan_history,
     plan_item,
     plan_list,
     plan_view,
@@ -39,6 +41,8 @@ from .respond import (
 from .schema import Resource, Schema
 from .settings import Settings
 
+HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
+
 
 class Api(Struct, frozen=True, eq=False):
     """What every request of one application shares; ``cursor_key`` signs its cursors."""
@@ -53,6 +57,8 @@ class Api(Struct, frozen=True, eq=False):
 
 def answer(api: Api, request: Request, who: Actor) -> Response:
     """Answer one parsed request of an actor."""
+    if is_history(api.schema, request):
+        return history(api, request, api.policies.access(who))
     resource = find_resource(api, request)
     access = api.policies.access(who)
     match request.method:
@@ -76,10 +82,34 @@ def read(api: Api, resource: Resource, request: Request, access: Access) -> Resp
     planned = _planned(api, resource, request, access)
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
-        return respond_item(request, execute_read(api.database, planned))
-    result = execute_read(api.database, planned)
+        return respond_item(request, execute_read(api.database, planned, access.who))
+    result = execute_read(api.database, planned, access.who)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def history(api: Api, request: Request, access: Access) -> Response:
+    """A row's history, which can only be read: one statement."""
+    if request.method == "OPTIONS":
+        return respond_options(HISTORY_METHODS)
+    if request.method not in HISTORY_METHODS:
+        raise MethodNotAllowed.here("a history", HISTORY_METHODS)
+    resource = api.schema.resources[request.resource]
+    key = history_key(request.key or "") or ""
+    context = Context(api.schema, api.settings, access)
+    planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
+    result = execute_history(api.database, planned, access.who)
+    if result is None:
+        raise NotFound(f"{resource.name!r} has no row {key!r}")
+    return respond_list(request, planned, result, api.cursor_key)
+
+
+def is_history(schema: Schema, request: Request) -> bool:
+    """Whether the URL means a row's history: ``/history`` after a key, of a resource with one."""
+    if request.key is None or history_key(request.key) is None:
+        return False
+    resource = schema.resources.get(request.resource)
+    return resource is not None and resource.exposed and resource.history
 
 
 def _planned(api: Api, resource: Resource, request: Request, access: Access) -> PlannedRead:
@@ -124,7 +154,7 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
     planned = plan_view(
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
-    result = execute_view(api.database, planned, view.session)
+    result = execute_view(api.database, planned, access.who, view.session)
     return respond_view(planned, result, view.envelope, view.status)
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from .errors import ApiError, NotFound, Problem
 from .plan import (
     Cursor,
+    PlannedHistory,
     PlannedRead,
     PlannedView,
     ReadResult,
@@ -81,7 +82,10 @@ def item_etag(version: str | None, body: bytes) -> str:
 
 
 def respond_list(
-    request: Request, planned: PlannedRead, result: ReadResult, cursor_key: bytes
+    request: Request,
+    planned: PlannedRead | PlannedHistory,
+    result: ReadResult,
+    cursor_key: bytes,
 ) -> Response:
     """A page: its rows, the cursor to the next, and what was counted."""
     page = page_facts(planned, result, cursor_key)
@@ -96,7 +100,7 @@ def respond_list(
     links = _links(request, page)
     if links:
         headers.append(("Link", links))
-    if request.prefer.count is not None:
+    if request.prefer.count is not None and result.counted is not None:
         headers.append(("Preference-Applied", f"count={result.counted}"))
     return Response(200, tuple(headers), body)
 
@@ -117,7 +121,9 @@ class PageFacts(Struct, frozen=True):
         return [("next", self.next), *((n, v) for n, v in numbers if v is not None)]
 
 
-def page_facts(planned: PlannedRead, result: ReadResult, cursor_key: bytes) -> PageFacts:
+def page_facts(
+    planned: PlannedRead | PlannedHistory, result: ReadResult, cursor_key: bytes
+) -> PageFacts:
     """The cursor and the numbers of one page."""
     window = planned.window
     assert window is not None

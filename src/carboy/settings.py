@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from flask.helpers import get_load_dotenv
 from msgspec import Struct
 
 
 class Setting(Struct, frozen=True):
-    """One row of the table; ``minimum`` bounds integers."""
+    """One row of the table; values are of the default's type; ``minimum`` bounds integers."""
 
     name: str
-    default: str | int
+    default: str | int | bool
     help: str
     minimum: int = 0
 
+    @property
+    def kind(self) -> str:
+        """What people call its type."""
+        return _KINDS[type(self.default)]
+
+
+_KINDS: Mapping[type, str] = {str: "text", int: "whole number", bool: "yes or no"}
 
 TABLE = (
+    Setting(
+        "CARBOY_PROFILE",
+        "",
+        "`development`, `testing` or `production`; empty for what TESTING and DEBUG say.",
+    ),
     Setting("CARBOY_PREFIX", "/api", "The path under which the API stands."),
     Setting("CARBOY_PAGE_SIZE", 20, "Rows of a list that asks for no limit.", 1),
     Setting("CARBOY_MAX_PAGE_SIZE", 1000, "The largest limit or per_page.", 1),
@@ -30,20 +48,25 @@ TABLE = (
     Setting("CARBOY_MAX_JSON_DEPTH", 64, "How deep the JSON of a body may nest.", 2),
     Setting("CARBOY_MAX_ROWS", 10_000, "The most rows that one request may write.", 1),
     Setting("CARBOY_IDEMPOTENCY_HOURS", 24, "How long an Idempotency-Key is remembered.", 1),
+    Setting(
+        "CARBOY_HISTORY_DAYS",
+        0,
+        "How many days of history `carboy history prune` leaves; 0 for all.",
+    ),
     Setting("CARBOY_ESTIMATE_ABOVE", 1000, "count=estimated counts exactly up to this many rows."),
     Setting("CARBOY_SEARCH_CONFIG", "simple", "PostgreSQL's text search configuration for q=."),
     Setting(
         "CARBOY_DIRECT_READS",
-        1,
+        True,
         "Whether reads are answered in front of Flask's dispatch where the application has "
-        "registered nothing that should see them; 0 for never.",
+        "registered nothing that should see them.",
     ),
     Setting(
         "CARBOY_CORS_ORIGINS",
         "",
         "Origins whose pages may use the API, with commas between; `*` for all, empty for none.",
     ),
-    Setting("CARBOY_CORS_CREDENTIALS", 0, "Whether these pages may send cookies; 1 for yes."),
+    Setting("CARBOY_CORS_CREDENTIALS", False, "Whether these pages may send cookies."),
     Setting("CARBOY_CORS_MAX_AGE", 600, "Seconds for which browsers may keep a preflight."),
     Setting(
         "CARBOY_RATE_LIMIT",
@@ -58,6 +81,11 @@ TABLE = (
         "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
     ),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
+    Setting(
+        "CARBOY_ROW_SECURITY",
+        False,
+        "Whether PostgreSQL's row-level security is told who asks, in each transaction.",
+    ),
     Setting("CARBOY_JWT_SECRET", "", "The secret of tokens by HS256: 32 random bytes or more."),
     Setting("CARBOY_JWT_PUBLIC_KEY", "", "The key of tokens by RS256, ES256 or EdDSA, in PEM."),
     Setting("CARBOY_JWT_JWKS", "", "Or a set of such keys: a file, or an https:// URL."),
@@ -86,6 +114,16 @@ TABLE = (
     ),
 )
 
+# What a profile changes of the defaults, which are production's. While it is developed and tested,
+# an application sees all requests as Flask dispatches them: `with client:` keeps their context.
+PROFILES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "development": {"CARBOY_DIRECT_READS": False},
+        "testing": {"CARBOY_DIRECT_READS": False},
+        "production": {},
+    }
+)
+
 
 class SettingError(ValueError):
     """A setting has a value that it can't take; the message names it and what it takes."""
@@ -94,6 +132,7 @@ class SettingError(ValueError):
 class Settings(Struct, frozen=True):
     """The values; each is named like its row of the table, in lower case without the prefix."""
 
+    profile: str = "production"
     prefix: str = "/api"
     page_size: int = 20
     max_page_size: int = 1000
@@ -106,16 +145,18 @@ class Settings(Struct, frozen=True):
     max_json_depth: int = 64
     max_rows: int = 10_000
     idempotency_hours: int = 24
+    history_days: int = 0
     estimate_above: int = 1000
     search_config: str = "simple"
-    direct_reads: int = 1
+    direct_reads: bool = True
     cors_origins: str = ""
-    cors_credentials: int = 0
+    cors_credentials: bool = False
     cors_max_age: int = 600
     rate_limit: str = ""
     rate_limit_writes: str = ""
     rate_limit_storage: str = "memory://"
     statement_cache: int = 1024
+    row_security: bool = False
     jwt_secret: str = ""
     jwt_public_key: str = ""
     jwt_jwks: str = ""
@@ -132,26 +173,136 @@ class Settings(Struct, frozen=True):
         return f"<Settings of {self.prefix!r}>"
 
 
-def read_settings(config: Mapping[str, Any]) -> Settings:
-    """The settings from Flask's config."""
-    return Settings(**{_attribute(row): _value(row, config.get(row.name)) for row in TABLE})
+_START = "CARBOY_"
+_NAMES = frozenset(row.name for row in TABLE)
+_FALSE, _TRUE = ("0", "false", "no", "off"), ("1", "true", "yes", "on")
+# Kubernetes tells every container where its services are, a service "carboy" among them:
+# CARBOY_SERVICE_HOST, CARBOY_PORT_8000_TCP_ADDR.
+_OF_KUBERNETES = re.compile(
+    r"CARBOY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?"
+    r"|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+
+
+class Source(Struct, frozen=True):
+    """Where values come from, and what messages call it."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def outside() -> tuple[Source, ...]:
+    """The process's environment and ``.env``: what an application's config may leave to them.
+
+    ``.env`` is the one in the current folder, or in the nearest above it, as ``flask run`` finds
+    it; FLASK_SKIP_DOTENV leaves it out. Raises SettingError where it can't be read.
+    """
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _NAMES or (name.startswith(_START) and not _OF_KUBERNETES.fullmatch(name))
+    }
+    return Source("the environment", given), Source(".env", _dotenv())
+
+
+def unread_dotenv() -> bool:
+    """Whether the current folder has a ``.env``, which isn't read without python-dotenv."""
+    if not get_load_dotenv() or not Path(".env").is_file():
+        return False
+    try:
+        import dotenv  # noqa: F401  whether it is there
+    except ModuleNotFoundError:
+        return True
+    return False
+
+
+def read_settings(config: Mapping[str, Any], others: tuple[Source, ...] = ()) -> Settings:
+    """The settings from Flask's config, then ``others`` in their order, the profile, the defaults.
+
+    Raises SettingError for unknown names that start with ``CARBOY_``, and for values of the wrong
+    type. No message has the value of a secret.
+    """
+    sources = (Source("app.config", config), *others)
+    for source in sources:
+        _refuse_unknown(source)
+    profile = _profile(config, sources)
+    sources = (*sources, Source(f"the profile {profile}", PROFILES[profile]))
+    values = {_attribute(row): _find(row, sources) for row in TABLE}
+    return Settings(**{**values, "profile": profile})
+
+
+def _dotenv() -> Mapping[str, str | None]:
+    if not get_load_dotenv():
+        return {}
+    try:
+        from dotenv import dotenv_values, find_dotenv
+    except ModuleNotFoundError:
+        return {}
+    path = find_dotenv(usecwd=True)
+    try:
+        found = dotenv_values(path) if path else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} can't be read: {error}") from None
+    return {name: value for name, value in found.items() if name.startswith(_START)}
+
+
+def _refuse_unknown(source: Source) -> None:
+    for name in source.values:
+        if name.startswith(_START) and name not in _NAMES:
+            nearest = get_close_matches(name, _NAMES, 1, cutoff=0)[0]
+            raise SettingError(f"{name}, in {source.name}, is no setting; did you mean {nearest}?")
+
+
+def _profile(config: Mapping[str, Any], sources: tuple[Source, ...]) -> str:
+    named = _find(TABLE[0], sources)
+    if named == "":
+        if config.get("TESTING"):
+            return "testing"
+        return "development" if config.get("DEBUG") else "production"
+    if named not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise SettingError(f"CARBOY_PROFILE must be one of {known}, not {named!r}")
+    return str(named)
 
 
 def _attribute(row: Setting) -> str:
-    return row.name.removeprefix("CARBOY_").lower()
+    return row.name.removeprefix(_START).lower()
 
 
-def _value(row: Setting, value: Any) -> Any:
-    if value is None:
-        return row.default
-    if isinstance(row.default, str):
-        if isinstance(value, str):
-            return value
-        raise SettingError(f"{row.name} must be text, not of type {type(value).__name__}")
+def _find(row: Setting, sources: tuple[Source, ...]) -> Any:
+    """The value of the first source that has one; the default where none has."""
+    for source in sources:
+        value = source.values.get(row.name)
+        if value is not None:
+            return _value(row, value, f"{row.name}, in {source.name},")
+    return row.default
+
+
+def _value(row: Setting, value: Any, name: str) -> Any:
+    match row.default:
+        case bool():
+            return _yes_or_no(value, name)
+        case int():
+            return _number(row, value, name)
+    if isinstance(value, str):
+        return value
+    raise SettingError(f"{name} must be text, not of type {type(value).__name__}")
+
+
+def _yes_or_no(value: Any, name: str) -> bool:
+    text = str(value).strip().lower()
+    if not isinstance(value, str | int) or text not in (*_FALSE, *_TRUE):
+        raise SettingError(f"{name} must be yes or no (true or false, 1 or 0), not {value!r}")
+    return text in _TRUE
+
+
+def _number(row: Setting, value: Any, name: str) -> int:
     try:
-        number = int(value)
-    except (TypeError, ValueError):
-        raise SettingError(f"{row.name} must be a whole number, not {value!r}") from None
+        number = int(value) if isinstance(value, str | int) else None
+    except ValueError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise SettingError(f"{name} must be a whole number, not {value!r}")
     if number < row.minimum:
-        raise SettingError(f"{row.name} must be at least {row.minimum}, not {number}")
+        raise SettingError(f"{name} must be at least {row.minimum}, not {number}")
     return number

@@ -14,9 +14,9 @@ from benchmarks.chart import Bar, Group, draw
 from benchmarks.data import QUICK
 from benchmarks.load import Sample
 from benchmarks.measure import Series
-from benchmarks.peers import CARBOY, PEERS, ROOT, Workers
+from benchmarks.peers import BY_HAND, CARBOY, FLOOR, GUIDE, LIMITED, PEERS, ROOT, Workers
 from benchmarks.report import RESULTS, Figures, Setup, figures, publish
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import POLICY, SCENARIOS
 
 DIFFERENT = """
 from benchmarks.peers.floor import app as floor
@@ -57,6 +57,9 @@ def test_a_quick_run_prints_the_table_and_writes_the_file() -> None:
         (scenario.name, peer.name) for scenario in SCENARIOS for peer in PEERS
     }
     assert all(result["requests_per_second"] > 0 for result in written["results"])
+    assert POLICY.title in ended.stdout
+    assert "By hand / policies (at most 1.15)" in ended.stdout
+    assert written["policy"]["times"]["median"] > 0
     assert ended.returncode == bool(written["missed"])
 
 
@@ -81,17 +84,18 @@ def test_a_peer_that_does_not_start_ends_the_run() -> None:
     assert "no_such_module" in ended.stderr.partition("didn't start")[2]
 
 
-def _figures(*carboy: int) -> Figures:
-    """Figures of one-second samples: the floor answers 600 a round, the guides' code 100."""
-    requests = {"floor": [600] * len(carboy), "carboy": carboy, "guide": [100] * len(carboy)}
+def _figures(*carboy: int, by_hand: int = 100) -> Figures:
+    """Figures of one-second samples: the floor answers 600 a round, the guides' code 100.
+
+    Under policies Carboy answers 100.
+    """
+    rounds = len(carboy)
+    requests = {FLOOR: [600] * rounds, CARBOY: carboy, GUIDE: [100] * rounds}
+    asked = [(scenario, peer, requests[peer]) for scenario in SCENARIOS for peer in PEERS]
+    asked += [(POLICY, BY_HAND, [by_hand] * rounds), (POLICY, LIMITED, [100] * rounds)]
     measured = [
-        Series(
-            scenario.name,
-            peer.name,
-            tuple(Sample(n, 1.0, 1.0, 2.0, 0.1) for n in requests[peer.name]),
-        )
-        for scenario in SCENARIOS
-        for peer in PEERS
+        Series(scenario.name, peer.name, tuple(Sample(n, 1.0, 1.0, 2.0, 0.1) for n in counts))
+        for scenario, peer, counts in asked
     ]
     setup = Setup(QUICK, Workers(1, 2), 16, len(carboy), 1, "PostgreSQL 15.0")
     return figures(setup, SCENARIOS, PEERS, measured)
@@ -104,6 +108,12 @@ def test_the_median_round_decides(rounds: tuple[int, ...], missed: bool) -> None
     """Carboy misses the target where its median of the rounds is below 2.5."""
     found = _figures(*rounds).missed()
     assert [line.peer for line in found] == ([CARBOY] * len(SCENARIOS) if missed else [])
+
+
+@pytest.mark.parametrize(("by_hand", "missed"), [(115, False), (116, True), (90, False)])
+def test_policies_may_cost_little(by_hand: int, missed: bool) -> None:
+    """The filters by hand do at most 1.15 times the requests."""
+    assert _figures(300, by_hand=by_hand).policy.missed is missed
 
 
 def test_publishing_replaces_the_figures_and_nothing_else(tmp_path: Path) -> None:

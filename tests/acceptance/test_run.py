@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -83,6 +86,15 @@ def get(url: str) -> str:
     raise AssertionError(f"{url} doesn't answer")
 
 
+def post(url: str, row: dict[str, object], headers: dict[str, str]) -> int:
+    """The status that a row is answered with."""
+    parts = urlsplit(url)
+    with closing(HTTPConnection(parts.netloc, timeout=10)) as connection:
+        headers = {"Content-Type": "application/json", **headers}
+        connection.request("POST", parts.path, json.dumps(row), headers)
+        return connection.getresponse().status
+
+
 def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
     """Send SIGTERM, or what Ctrl-C sends; what the process said, once it has left with 0."""
     if number is signal.SIGINT:
@@ -137,7 +149,7 @@ def test_an_interrupted_fill_leaves_nothing(start: Start, tmp_path: Path) -> Non
 
 
 def test_the_fill_is_the_same_each_time(start: Start, tmp_path: Path) -> None:
-    """Two databases get the same rows, keys and dates included."""
+    """Two databases get the same rows, keys and dates included; but for the API key."""
     contents = []
     for name in ("one", "two"):
         file = tmp_path / name
@@ -145,9 +157,49 @@ def test_the_fill_is_the_same_each_time(start: Start, tmp_path: Path) -> None:
         printed_urls(process)
         stop(process, signal.SIGTERM)
         with sqlite3.connect(file) as connection:
-            contents.append(sorted(connection.iterdump()))
+            dump = sorted(connection.iterdump())
+            contents.append([line for line in dump if "carboy_api_keys" not in line])
         connection.close()
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    ("example", "path", "row"),
+    [
+        ("blog", "/api/tags", {"name": "loaves"}),
+        ("cars", "/cars", {"name": "Orchard", "model": "Pippin", "doors": 5}),
+        ("quickstart", "/api/users", {"username": "me", "email": "me@example.com"}),
+    ],
+)
+def test_writing_takes_a_key(
+    start: Start, database_url: str, example: str, path: str, row: dict[str, object]
+) -> None:
+    """The first start prints a key that may write; a later one prints how to make another."""
+    port = free_port()
+    variables = {"EXAMPLE": example, "PORT": port, "DATABASE_URL": database_url}
+    process = start(**variables)
+    url = f"{printed_urls(process)[0].partition(str(port))[0]}{port}{path}"
+    assert process.stdout
+    process.stdout.readline()
+    header, _, credential = process.stdout.readline().strip().partition(": ")
+    assert post(url, row, {}) == 401
+    assert post(url, row, {header: credential}) == 201
+    stop(process, signal.SIGTERM)
+    again = start(**variables)
+    printed_urls(again)
+    assert again.stdout
+    assert again.stdout.readline() == "To write, make a key:\n"
+    command = shlex.split(again.stdout.readline().partition("carboy keys ")[2])
+    assert "carboy_" not in stop(again, signal.SIGTERM)
+    made = subprocess.run(
+        [sys.executable, "-c", "from carboy.cli import main; main()", "keys", *command],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"carboy_[0-9a-f]{12}_\S{43}\n", made.stdout)
 
 
 def test_an_application_of_ones_own_keeps_its_rows(start: Start, tmp_path: Path) -> None:

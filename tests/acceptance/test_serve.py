@@ -15,10 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import sqlalchemy as sa
+
+from tests.unit.identify.issuer import SECRET, token
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "carboy.cli"]
@@ -84,6 +87,21 @@ class Server:
         with urlopen(self.url + path, timeout=START_SECONDS) as answer:  # noqa: S310  http://
             body: bytes = answer.read()
         return body.decode()
+
+    def status(
+        self, method: str, path: str, body: bytes | None = None, key: str | None = None
+    ) -> int:
+        """The status of an answer."""
+        headers = {"Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {key}"} if key is not None else {}
+        request = Request(self.url + path, body, headers, method=method)  # noqa: S310  http://
+        try:
+            with urlopen(request, timeout=START_SECONDS) as answer:  # noqa: S310  http://
+                code: int = answer.status
+                return code
+        except HTTPError as error:
+            error.close()
+            return error.code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit code."""
@@ -236,14 +254,82 @@ def test_a_taken_port_is_refused(database: Path) -> None:
 def test_options_of_databases_are_refused_for_applications(tmp_path: Path) -> None:
     """--writable says nothing to an application, and --reload nothing to a database."""
     assert "are for databases" in carboy("serve", "some:app", "--writable").stderr
+    assert "are for databases" in carboy("serve", "some:app", "--schema", "s").stderr
+    assert "--public is for databases" in carboy("serve", "some:app", "--public").stderr
     assert "is for MODULE:APP" in carboy("serve", f"{tmp_path}/x.db", "--reload").stderr
 
 
-def test_another_address_than_loopback_is_warned_of(database: Path) -> None:
-    """Whoever opens the API to the network reads that nobody is asked for a password."""
-    with serving(str(database), "--host", "0.0.0.0") as server:  # noqa: S104  this is the case
+ELSEWHERE = ("--host", "0.0.0.0")  # noqa: S104  this is the case
+
+
+def test_loopback_is_open_and_says_so(database: Path) -> None:
+    """On this machine alone, nobody is asked for a key: to read, or to write with --writable."""
+    with serving(str(database)) as server:
         assert json.loads(server.get("/api/item/1"))["id"] == 1
-        assert "Warning: whoever can reach 0.0.0.0" in "".join(server.said)
+        assert "Open: whoever is on this machine may read." in "".join(server.said)
+    with serving(str(database), "--writable", "--host", "localhost") as server:
+        assert server.status("POST", "/api/item", b'{"name": "pot"}') == 201
+        assert "whoever is on this machine may read and write." in "".join(server.said)
+
+
+def test_another_address_is_closed_and_says_how_to_make_a_key(database: Path) -> None:
+    """In every worker, reading takes a key, which the command that is shown makes."""
+    with serving(str(database), *ELSEWHERE, "--workers", "2") as server:
+        assert [server.status("GET", "/api/item/1") for _ in range(6)] == [401] * 6
+        said = "".join(server.said)
+        assert "Closed: reading takes a key.\n" in said
+        shown = f"  carboy keys create {database} --name NAME\n"
+        assert shown in said
+        made = carboy(*shown.replace("NAME", "me").split()[1:])
+        key = made.stdout.strip()
+        assert [server.status("GET", "/api/item/1", key=key) for _ in range(6)] == [200] * 6
+        assert server.status("POST", "/api/item", b"{}", key=key) == 405
+
+
+def test_writing_on_another_address_takes_a_role(database: Path) -> None:
+    """--writable alone lets nobody write, and a key without the role doesn't either."""
+    with serving(str(database), *ELSEWHERE, "--writable") as server:
+        said = "".join(server.said)
+        assert f"carboy keys create {database} --name NAME --role writer\n" in said
+        body = b'{"name": "pot"}'
+        assert server.status("POST", "/api/item", body) == 401
+        keys = ("keys", "create", str(database), "--name", "n")
+        reader, writer = (
+            carboy(*keys, *role).stdout.strip() for role in ((), ("--role", "writer"))
+        )
+        assert server.status("POST", "/api/item", body, key=reader) == 403
+        assert server.status("POST", "/api/item", body, key=writer) == 201
+
+
+def test_public_opens_reading_alone(database: Path) -> None:
+    """Everybody reads; writing takes a role as before."""
+    with serving(str(database), *ELSEWHERE, "--public", "--writable") as server:
+        assert server.status("GET", "/api/item/1") == 200
+        assert server.status("POST", "/api/item", b'{"name": "pot"}') == 401
+        assert "Public: everybody may read.\nWriting takes a key" in "".join(server.said)
+
+
+def test_tokens_are_taken_by_the_environments_settings(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CARBOY_JWT_SECRET in the environment lets its tokens in."""
+    monkeypatch.setenv("CARBOY_JWT_SECRET", SECRET)
+    with serving(str(database), *ELSEWHERE) as server:
+        assert server.status("GET", "/api/item/1", key=token()) == 200
+        assert server.status("GET", "/api/item/1") == 401
+
+
+def test_hidden_secrets_are_listed(database: Path) -> None:
+    """What looks like a secret is named at the start and in the schema, and not served."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE member (token TEXT PRIMARY KEY, password TEXT, n TEXT)")
+    connection.close()
+    with serving(str(database)) as server:
+        said = "".join(server.said)
+        assert "Hidden, for they look like secrets: member.password\n" in said
+        assert "though they look like secrets: member.token\n" in said
+    shown = carboy("schema", str(database)).stdout
+    assert re.search(r"password +text +nullable, hidden \(looks like a secret\)\n", shown)
 
 
 def test_passwords_are_never_printed(postgresql_url: str, tmp_path: Path) -> None:
@@ -284,6 +370,7 @@ def test_routes_and_schema_say_what_is_exposed(database: Path) -> None:
         "type": "text",
         "nullable": True,
         "readable": True,
+        "secret": False,
         "writable": False,
         "key": False,
     }

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import flask
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import ForeignKeyConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, ForeignKeyConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from carboy import Carboy, Policy
 
@@ -28,6 +28,15 @@ class Room(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
+class House(Base):
+    """Has lamps, in rooms that the lamps name."""
+
+    __tablename__ = "houses"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lamps: Mapped[list[Lamp]] = relationship()
+
+
 class Lamp(Base):
     """Stands in a room."""
 
@@ -35,7 +44,7 @@ class Lamp(Base):
     __table_args__ = (ForeignKeyConstraint(["house", "number"], ["rooms.house", "rooms.number"]),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    house: Mapped[int]
+    house: Mapped[int] = mapped_column(ForeignKey("houses.id"))
     number: Mapped[int]
 
 
@@ -45,13 +54,15 @@ def asker(database_url: str) -> Iterator[Asker]:
     engine = sa.create_engine(database_url)
     Base.metadata.create_all(engine)
     with engine.begin() as connection:
+        connection.execute(sa.insert(House), [{"id": 1}])
         rooms = [{"house": 1, "number": number} for number in (1, 2, 3)]
         connection.execute(sa.insert(Room), rooms)
-        connection.execute(sa.insert(Lamp), [{"id": 1, "house": 1, "number": 1}])
+        connection.execute(sa.insert(Lamp), [{"house": 1, "number": 1}])
     app = flask.Flask("rooms")
     app.config["CARBOY_JWT_SECRET"] = SECRET
     api = Carboy(app, engine)
     api.resource(Room, policy=Policy(read=lambda _: Room.number % 2 == 1))
+    api.resource(House)
     api.resource(Lamp)
     yield Asker(app.test_client(), token(1, "writer"))
     engine.dispose()
@@ -65,6 +76,18 @@ def test_a_key_changed_in_part_leads_to_a_readable_row(asker: Asker) -> None:
     assert (unreadable.status_code, missing.status_code) == (409, 409)
     assert unreadable.text == missing.text
     assert asker.json("lamps/1") == {"id": 1, "house": 1, "number": 3}
+
+
+def test_a_key_that_nesting_completes_leads_to_a_readable_row(asker: Asker) -> None:
+    """The parent brings one part when it is written; unreadable and missing are answered alike."""
+    kept = asker.json("lamps")["data"]
+    path, lamps = "houses/1", [{"id": 1}]
+    unreadable = asker.ask("PATCH", path, {"lamps": [*lamps, {"number": 2}]})
+    missing = asker.ask("PATCH", path, {"lamps": [*lamps, {"number": 5}]})
+    assert (unreadable.status_code, missing.status_code) == (409, 409)
+    assert unreadable.text == missing.text
+    assert asker.json("lamps")["data"] == kept
+    assert asker.ask("PATCH", path, {"lamps": [*lamps, {"number": 3}]}).status_code == 200
 
 
 def test_a_whole_key_leads_to_a_readable_row(asker: Asker) -> None:

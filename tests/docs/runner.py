@@ -3,8 +3,9 @@
 A block of Python whose first line is ``# name.py`` becomes that file; the others are executed in
 order. ``flask``, ``carboy serve`` and ``make run`` start a server in the page's own folder, on a
 free port in the place of 8000, which the page's curl commands then ask; other commands run to
-their end there. On a page without a server of its own, Python is executed in docs/sample.py, and
-that is what curl asks.
+their end there. ``NAME=$(command)`` keeps what a command prints, and ``NAME=text`` with ``…`` what
+the server has printed like it, for ``$NAME`` in later commands. On a page without a server of its
+own, Python is executed in docs/sample.py, and that is what curl asks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -21,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
+from string import Template
 from types import ModuleType
 
 from werkzeug.serving import make_server
@@ -38,6 +41,7 @@ _PROGRAMS = {
     # The recipe of the Makefile, without the installation before it.
     "make": [sys.executable, "-m", "examples"],
 }
+_ASSIGNMENT = re.compile(r"([A-Z]+)=(\$\(.+\)|\S+)\Z")
 _SECONDS = 60
 _numbers = itertools.count(1)
 
@@ -118,14 +122,20 @@ class _Runner:
         self.folder = folder
         self.stack = stack
         self.port = 0
+        self.log: Path | None = None
+        self.variables: dict[str, str] = {}
         tested = Path(carboy.__file__).parents[1]
         path = os.pathsep.join([str(tested), str(ROOT), str(folder)])
         self.environment = os.environ | {"PYTHONPATH": path, "DATABASE_URL": database_url}
 
     def run(self, command: Command) -> None:
         """Run one command, and require what the page says that it prints."""
-        words = shlex.split(command.text)
         try:
+            assigned = _ASSIGNMENT.match(command.text)
+            if assigned:
+                self.variables[assigned[1]] = self._value(assigned[2])
+                return
+            words = self._words(command.text)
             if words[0] == "curl":
                 require_answer(command.output, curl(words[1:], self.port))
             elif f"{command.text} ".startswith(SERVERS) and "--help" not in words:
@@ -135,6 +145,22 @@ class _Runner:
         except (AssertionError, ValueError, OSError) as fault:
             where = f"{name_of(self.page)}:{command.line}"
             raise AssertionError(f"{where}: $ {command.text}\n{fault}") from fault
+
+    def _words(self, text: str) -> list[str]:
+        return [Template(word).safe_substitute(self.variables) for word in shlex.split(text)]
+
+    def _value(self, text: str) -> str:
+        """What a variable is set to: a command's output, or a text of the server's."""
+        if text.startswith("$("):
+            return self._output(self._words(text[2:-1])).strip()
+        assert self.log is not None, f"no server has printed {text}"
+        pattern = r"\S+".join(map(re.escape, text.split("…")))
+        end = time.monotonic() + _SECONDS
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.log.read_text()):
+                return found[0]
+            time.sleep(0.05)
+        raise AssertionError(f"the server didn't print {text}:\n{self.log.read_text()}")
 
     def _arguments(self, words: list[str]) -> list[str]:
         if words[0] not in _PROGRAMS:
@@ -146,6 +172,11 @@ class _Runner:
         return [*_PROGRAMS[words[0]], *words[1:]]
 
     def _finish(self, words: list[str], expected: str) -> None:
+        actual = self._output(words)
+        shown = [line.rstrip() for line in actual.strip().splitlines()]
+        assert same_text(expected.strip(), "\n".join(shown)), f"it printed\n{actual}"
+
+    def _output(self, words: list[str]) -> str:
         done = subprocess.run(
             self._arguments(words),
             cwd=self.folder,
@@ -157,8 +188,7 @@ class _Runner:
         )
         actual = done.stdout + done.stderr
         assert done.returncode == 0, actual
-        shown = [line.rstrip() for line in actual.strip().splitlines()]
-        assert same_text(expected.strip(), "\n".join(shown)), f"it printed\n{actual}"
+        return actual
 
     @contextmanager
     def _server(self, words: list[str]) -> Iterator[None]:
@@ -166,7 +196,7 @@ class _Runner:
         arguments = [str(self.port) if word == "8000" else word for word in words]
         if words[0] != "make" and str(self.port) not in arguments:
             arguments += ["--port", str(self.port)]
-        log = self.folder / f"server-{self.port}.log"
+        log = self.log = self.folder / f"server-{self.port}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
                 self._arguments(arguments),

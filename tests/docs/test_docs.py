@@ -11,6 +11,8 @@ import pytest
 from carboy import errors
 from carboy.respond import respond_error
 from carboy.settings import TABLE
+from tools.checks_table import ALL
+from tools.checks_table import table as checks_table
 from tools.settings_table import table
 
 from .compare import same_json
@@ -18,6 +20,7 @@ from .pages import PAGES, ROOT, RUN, anchors, asks_sample, blocks, links, name_o
 from .runner import run_page
 
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
+CHECKS = ROOT / "docs" / "reference" / "check.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
 POSTGRESQL = ROOT / "docs" / "how-to" / "postgresql.md"
@@ -93,6 +96,11 @@ def test_pages_can_be_found(page: Path) -> None:
 def test_settings_page_has_the_table() -> None:
     """The page of settings has the table that the code makes of them, unchanged."""
     assert table(TABLE) in SETTINGS.read_text()
+
+
+def test_check_page_has_the_table() -> None:
+    """The page of checks has the table that the code makes of them, unchanged."""
+    assert checks_table(ALL) in CHECKS.read_text()
 
 
 def classes(base: type[errors.ApiError] = errors.ApiError) -> list[type[errors.ApiError]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, delete, event, select
 from werkzeug.test import TestResponse
+
+from carboy.ops.api_keys import create_key
 
 with pytest.MonkeyPatch.context() as environment:
     environment.setenv("APP_ENV", "testing")
@@ -71,6 +73,27 @@ def listen(engine: Engine, statements: list[str]) -> None:
 def client(app: Flask) -> FlaskClient:
     """Asks the blog."""
     return app.test_client()
+
+
+Login = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def login(app: Flask) -> Login:
+    """Makes clients that ask with an API key: for a user's id, with roles."""
+
+    def make(id_: int, *roles: str) -> FlaskClient:
+        client = app.test_client()
+        client.environ_base["HTTP_X_API_KEY"] = create_key(db.engine, "k", roles, id=str(id_))
+        return client
+
+    return make
+
+
+@pytest.fixture
+def admin(login: Login) -> FlaskClient:
+    """Asks as an administrator."""
+    return login(0, "admin")
 
 
 @pytest.fixture
@@ -242,11 +265,11 @@ def test_a_page_is_a_number_from_one_on(client: FlaskClient, query: str) -> None
     ],
 )
 def test_a_user_is_changed_by_what_the_body_names(
-    client: FlaskClient, change: dict[str, object]
+    client: FlaskClient, admin: FlaskClient, change: dict[str, object]
 ) -> None:
     """PUT /users/<id> leaves the rest as it is."""
     user = answer(client.post("/users", json=new_user("ada")))
-    response = client.put(f"/users/{user['id']}", json=change)
+    response = admin.put(f"/users/{user['id']}", json=change)
     assert response.status_code == 200
     assert response.json == user | change
     assert client.get(f"/users/{user['id']}").json == user | change
@@ -264,22 +287,24 @@ def test_a_user_is_changed_by_what_the_body_names(
         ([], 400, "takes one object, not an array"),
     ],
 )
-def test_a_change_that_is_not_allowed_changes_nothing(
-    client: FlaskClient, change: object, status: int, error: str
+def test_a_change_that_makes_no_sense_changes_nothing(
+    client: FlaskClient, admin: FlaskClient, change: object, status: int, error: str
 ) -> None:
     """PUT /users/<id> answers 400 or 409 and leaves the user alone."""
     ada = answer(client.post("/users", json=new_user("ada")))
     client.post("/users", json=new_user("bob"))
-    response = client.put(f"/users/{ada['id']}", json=change)
+    response = admin.put(f"/users/{ada['id']}", json=change)
     assert response.status_code == status
     assert error in answer(response)["error"]
     assert client.get(f"/users/{ada['id']}").json == ada
 
 
-def test_a_deleted_user_takes_the_posts_along(client: FlaskClient, posts: list[Post]) -> None:
+def test_a_deleted_user_takes_the_posts_along(
+    client: FlaskClient, login: Login, posts: list[Post]
+) -> None:
     """DELETE /users/<id> answers a message; the posts and their tags go too."""
     ada = posts[0].author_id
-    response = client.delete(f"/users/{ada}")
+    response = login(ada).delete(f"/users/{ada}")
     assert response.status_code == 200
     assert response.json == {"message": "User ada deleted successfully"}
     assert client.get(f"/users/{ada}").status_code == 404
@@ -441,6 +466,88 @@ def test_posts_are_counted_for_each_category(client: FlaskClient, posts: list[Po
         {"category": "Bread", "post_count": 1, "avg_content_length": 4.0},
         {"category": "Empty", "post_count": 0, "avg_content_length": 0.0},
     ]
+
+
+# --- who may ---
+
+
+def test_users_change_and_delete_themselves(
+    client: FlaskClient, login: Login, posts: list[Post]
+) -> None:
+    """Without a credential it is a 401, for somebody else a 403."""
+    ada, bob = posts[0].author_id, posts[1].author_id
+    change = {"email": "other@example.com"}
+    for asker, status in ((client, 401), (login(bob), 403), (login(bob, "editor"), 403)):
+        assert asker.put(f"/users/{ada}", json=change).status_code == status
+        assert asker.patch(f"/api/users/{ada}", json=change).status_code == status
+        assert asker.delete(f"/users/{ada}").status_code == status
+        assert asker.delete(f"/api/users/{ada}").status_code == status
+    assert login(ada).put(f"/users/{ada}", json={"email": "new@example.com"}).status_code == 200
+    assert login(ada).delete(f"/users/{ada}").status_code == 200
+    assert usernames() == ["bob"]
+
+
+def test_an_account_is_shut_by_an_admin(
+    client: FlaskClient, login: Login, admin: FlaskClient
+) -> None:
+    """Nobody else sets ``is_active``, at the sign-up or later."""
+    refused = client.post("/users", json=new_user("ada") | {"is_active": True})
+    assert (refused.status_code, usernames()) == (400, [])
+    ada = answer(client.post("/users", json=new_user("ada")))["id"]
+    assert login(ada).put(f"/users/{ada}", json={"is_active": False}).status_code == 400
+    assert admin.put(f"/users/{ada}", json={"is_active": False}).status_code == 200
+
+
+def test_authors_write_their_own_posts(
+    client: FlaskClient, login: Login, posts: list[Post]
+) -> None:
+    """The author is whoever asks; another's post can't be touched, but by an editor."""
+    ada, bob = posts[0].author_id, posts[1].author_id
+    new: dict[str, Any] = {"title": "New", "content": "", "category_id": posts[0].category_id}
+    new["tags"] = [{"id": posts[0].tags[0].id}]
+    assert client.post("/api/posts", json=new).status_code == 401
+    assert login(ada).post("/api/posts", json=new | {"author_id": bob}).status_code == 400
+    made = answer(login(ada).post("/api/posts?select=id,author_id,tags(name)", json=new))
+    assert (made["author_id"], made["tags"]) == (ada, [{"name": "slow"}])
+    url, change = f"/api/posts/{made['id']}", {"title": "Newer"}
+    assert client.patch(url, json=change).status_code == 401
+    assert login(bob).patch(url, json=change).status_code == 403
+    assert login(bob).delete(url).status_code == 403
+    assert login(ada).patch(url, json=change).status_code == 200
+    assert login(bob, "editor").delete(url).status_code == 204
+
+
+def test_a_key_of_nobody_in_the_blog_writes_no_posts(app: Flask, posts: list[Post]) -> None:
+    """An id that no user can have is a 403, which says so."""
+    key = {"X-API-Key": create_key(db.engine, "robot", ["editor"])}
+    new = {"title": "New", "content": "", "category_id": posts[0].category_id}
+    response = app.test_client().post("/api/posts", json=new, headers=key)
+    assert response.status_code == 403
+    assert "'author_id' is set to who asks, and can't hold their id" in answer(response)["error"]
+
+
+def test_drafts_are_seen_by_their_author_and_editors(
+    client: FlaskClient, login: Login, posts: list[Post]
+) -> None:
+    """For everybody else they aren't there, nor in counts."""
+    ada, bob = posts[0].author_id, posts[1].author_id
+    seen = {client: 2, login(bob): 2, login(ada): 3, login(bob, "editor"): 3}
+    for asker, count in seen.items():
+        assert len(answer(asker.get("/api/posts"))["data"]) == count
+        draft = asker.get(f"/api/posts/{posts[2].id}")
+        assert draft.status_code == (404 if count == 2 else 200)
+    counted = answer(client.get(f"/api/users/{ada}?select=posts(count())"))
+    assert counted == {"posts": [{"count": 1}]}
+
+
+@pytest.mark.parametrize("resource", ["categories", "tags"])
+def test_editors_keep_categories_and_tags(client: FlaskClient, login: Login, resource: str) -> None:
+    """Everybody reads them; users can't make them."""
+    url, new = f"/api/{resource}", {"name": "New"}
+    assert client.get(url).status_code == 200
+    assert client.post(url, json=new).status_code == 401
+    assert login(1).post(url, json=new).status_code == 403
+    assert login(1, "editor").post(url, json=new).status_code == 201
 
 
 # --- all of it ---

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+
+from carboy.ops.api_keys import create_key
 
 with pytest.MonkeyPatch.context() as environment:
     environment.setenv("APP_ENV", "testing")
@@ -17,16 +20,57 @@ NOT_JSON = {"error": "The request payload is not in JSON format"}
 
 
 @pytest.fixture
-def client() -> Iterator[FlaskClient]:
-    """Asks for cars; there is one."""
+def app() -> Iterator[Flask]:
+    """The cars; there is one."""
     app = create_app(Testing)
     with app.app_context():
         db.create_all()
         db.session.add(Car(**DART))
         db.session.commit()
-        yield app.test_client()
+        yield app
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Asks with a key that may write."""
+    client = app.test_client()
+    client.environ_base["HTTP_X_API_KEY"] = create_key(db.engine, "tests", ["writer"])
+    return client
+
+
+@pytest.fixture
+def anybody(app: Flask) -> FlaskClient:
+    """Asks without credentials."""
+    return app.test_client()
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("POST", "/cars"),
+        ("PUT", "/cars/1"),
+        ("PUT", "/cars/2"),
+        ("DELETE", "/cars/1"),
+        ("POST", "/api/cars"),
+        ("PATCH", "/api/cars/1"),
+        ("DELETE", "/api/cars/1"),
+    ],
+)
+def test_writing_takes_a_credential(anybody: FlaskClient, method: str, url: str) -> None:
+    """Without one, every write is a 401 and changes nothing; with one that has no role, a 403."""
+    response = anybody.open(url, method=method, json=DART)
+    assert response.status_code == 401
+    reader = {"X-API-Key": create_key(db.engine, "reader")}
+    assert anybody.open(url, method=method, json=DART, headers=reader).status_code == 403
+    assert anybody.get("/cars").json == {"count": 1, "cars": [DART]}
+
+
+def test_everybody_may_read(anybody: FlaskClient) -> None:
+    """Views and API answer without credentials."""
+    assert anybody.get("/cars/1").json == {"message": "success", "car": DART}
+    assert anybody.get("/api/cars").status_code == 200
 
 
 def test_a_car_is_created(client: FlaskClient) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from carboy.ops.api_keys import create_key
+
 with pytest.MonkeyPatch.context() as environment:
     environment.setenv("DATABASE_URL", "sqlite:///:memory:")
     from examples.quickstart.app import User, app, db
@@ -40,3 +42,11 @@ def test_nobody_has_none(client: FlaskClient) -> None:
 def test_the_api_answers_the_same_users(client: FlaskClient) -> None:
     """GET /api/users lists the users."""
     assert client.get("/api/users").json == {"data": [ADA], "next": None}
+
+
+def test_writing_takes_a_credential(client: FlaskClient) -> None:
+    """Nobody in particular may not write, a writer may."""
+    alan = {"username": "alan", "email": "alan@example.com"}
+    assert client.post("/api/users", json=alan).status_code == 401
+    writer = {"X-API-Key": create_key(db.engine, "tests", ["writer"])}
+    assert client.post("/api/users", json=alan, headers=writer).status_code == 201

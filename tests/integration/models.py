@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import flask
@@ -72,7 +73,7 @@ def faults(response: TestResponse) -> list[tuple[Any, Any]]:
     return [(e.get("pointer"), e["code"]) for e in document["errors"]]
 
 
-def make_shop(url: str, **config: Any) -> Shop:
+def make_shop(url: str, *, history: bool = False, **config: Any) -> Shop:
     """An application over an empty database, with fresh classes."""
     app = flask.Flask("shop")
     app.config.update(SQLALCHEMY_DATABASE_URI=url, **config)
@@ -83,19 +84,20 @@ def make_shop(url: str, **config: Any) -> Shop:
     db = SQLAlchemy(app, model_class=Base)
     api = Carboy(app, db, policy=OPEN)
     models = _declare(db)
-    api.resource(models["User"])
-    api.resource(models["Post"])
-    api.resource(models["Tag"])
-    api.resource(models["Comment"])
-    api.resource(models["Country"])
-    api.resource(models["Seat"], validate=_check_seat)
-    api.resource(models["Token"])
-    api.resource(models["Account"], require_match=True)
-    api.resource(models["Shelf"])
-    api.resource(models["Book"])
-    api.resource(models["Friend"])
-    api.resource(models["Badge"], read_only=True)
-    api.resource(models["Secret"], hidden=("hash",), writable=("name",))
+    expose = partial(api.resource, history=history)
+    expose(models["User"])
+    expose(models["Post"])
+    expose(models["Tag"])
+    expose(models["Comment"])
+    expose(models["Country"])
+    expose(models["Seat"], validate=_check_seat)
+    expose(models["Token"])
+    expose(models["Account"], require_match=True)
+    expose(models["Shelf"])
+    expose(models["Book"])
+    expose(models["Friend"])
+    expose(models["Badge"], read_only=True)
+    expose(models["Secret"], hidden=("hash",), writable=("name",))
     with app.app_context():
         db.create_all()
     return Shop(app, db, api, models)

@@ -100,7 +100,7 @@ HIDDEN = ("passphrase", "cost", "vault", "pin")
 def build(api: Carboy, engine: sa.Engine) -> None:
     """Make and expose the shop."""
     api.resource(User, hidden=["passphrase"])
-    api.resource(Item, hidden=["cost"], search=["title"])
+    api.resource(Item, hidden=["cost"], show=["token"], search=["title"])
     api.resource(Tag)
     api.resource(Pair)
     Base.metadata.create_all(engine)

@@ -44,7 +44,7 @@ RAW = sa.Table(
     "raw_values",
     sa.MetaData(),
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("token", sa.Uuid),
+    sa.Column("ticket", sa.Uuid),
     sa.Column("year", mysql.YEAR),
     sa.Column("moment", sa.TIMESTAMP),
     sa.Column("choice", mysql.SET("a", "b")),
@@ -64,7 +64,7 @@ def client(mariadb_url: str) -> Iterator[FlaskClient]:
             session.commit()
         with engine.begin() as connection:
             connection.exec_driver_sql(
-                "CREATE TABLE raw_values (id INT PRIMARY KEY, token UUID, year YEAR,"
+                "CREATE TABLE raw_values (id INT PRIMARY KEY, ticket UUID, year YEAR,"
                 " moment TIMESTAMP NULL, choice SET('a', 'b'))"
             )
             connection.exec_driver_sql("SET time_zone = '+05:00'")
@@ -135,12 +135,12 @@ def test_groups_of_no_rows(client: FlaskClient) -> None:
 
 def test_types_of_its_own(client: FlaskClient) -> None:
     """UUID is itself, TIMESTAMP is in UTC, the rest is the database's text."""
-    response = client.get(f"/api/raw_values?token=eq.{KEY}")
+    response = client.get(f"/api/raw_values?ticket=eq.{KEY}")
     assert response.json is not None
     assert response.json["data"] == [
         {
             "id": 1,
-            "token": KEY,
+            "ticket": KEY,
             "year": "1999",
             "moment": "2024-01-01T00:00:00.000000Z",
             "choice": "a,b",

@@ -19,9 +19,9 @@ from .oracle import Answer, Oracle, same
 from .server import Server
 from .strategies import asks, is_unordered
 
-EXAMPLES = int(os.environ.get("CARBOY_PROPERTY_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "2000"))
 PER_DATA_SET = 100
-ON_DEMAND = "CARBOY_PROPERTY_EXAMPLES" in os.environ
+ON_DEMAND = "PROPERTY_EXAMPLES" in os.environ
 # JSON containment, which MariaDB's functions don't decide as PostgreSQL's do.
 _LACKING = re.compile(r"[=.](cs|cd|ov)(\(|%28|\.)")
 SEEDS = range(max(1, EXAMPLES // PER_DATA_SET // len(FAMILIES)))

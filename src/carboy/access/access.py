@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ApiError, Forbidden, Unauthorized
 from ..schema import Field, Resource, SchemaError, as_attribute, from_text
 from ..schema.types import Kind
-from .actor import ANONYMOUS, Actor
+from .actor import ANONYMOUS, Actor, Nobody
 from .condition import Condition, Form, decide
 from .policy import Action, FieldRule, Policy, PolicyError
 
@@ -19,18 +19,21 @@ _KEPT_ACTORS = 4096
 
 
 class Access:
-    """What one actor may do; rules are asked once."""
+    """What one actor may do; rules are asked once.
+
+    Answers are kept by resource and not by name: ``UNLIMITED`` serves every application.
+    """
 
     def __init__(self, who: Actor, policies: Mapping[str, Policy]) -> None:
         self.who = who
         self._policies = policies
-        self._rows: dict[tuple[str, Action], bool | Condition] = {}
-        self._readable: dict[str, tuple[Field, ...]] = {}
-        self._writable: dict[tuple[str, Action], frozenset[Field]] = {}
+        self._rows: dict[tuple[Resource, Action], bool | Condition] = {}
+        self._readable: dict[Resource, tuple[Field, ...]] = {}
+        self._writable: dict[tuple[Resource, Action], frozenset[Field]] = {}
 
     def rows(self, resource: Resource, action: Action) -> bool | Condition:
         """All rows, none, or those that fulfil a condition."""
-        key = (resource.name, action)
+        key = (resource, action)
         if key not in self._rows:
             policy = self._policies.get(resource.name)
             # Without a policy there are only classes that the application never exposed.
@@ -40,25 +43,29 @@ class Access:
 
     def readable(self, resource: Resource) -> tuple[Field, ...]:
         """The fields that may be read."""
-        if resource.name not in self._readable:
+        if resource not in self._readable:
             policy = self._policies.get(resource.name)
             rules = {} if policy is None else policy.fields
-            self._readable[resource.name] = tuple(
+            self._readable[resource] = tuple(
                 f for f in resource.fields.values() if f.readable and self._holds(rules, f.name)
             )
-        return self._readable[resource.name]
+        return self._readable[resource]
 
     def hides(self, resource: Resource, columns: frozenset[Any]) -> bool:
         """Whether one of the columns is a field that the policy keeps from the actor."""
         policy = self._policies.get(resource.name)
         if policy is None or not policy.fields:
             return False
-        hidden = (f for f in resource.fields.values() if f.readable)
-        return any(f.column in columns for f in hidden if f not in self.readable(resource))
+        fields = resource.fields.values()
+        return any(f.column in columns for f in fields if self.hides_field(resource, f))
+
+    def hides_field(self, resource: Resource, field: Field) -> bool:
+        """Whether the policy keeps a field from the actor that others may read."""
+        return field.readable and field not in self.readable(resource)
 
     def writable(self, resource: Resource, action: Action) -> frozenset[Field]:
         """The fields that a body may hold when it creates or updates a row."""
-        key = (resource.name, action)
+        key = (resource, action)
         if key not in self._writable:
             policy = self._policies.get(resource.name)
             rules = {} if policy is None else policy.write_fields
@@ -109,11 +116,17 @@ class Access:
 
     def _filled_value(self, field: Field, value: Any) -> Any:
         """An id that came as text, as the column has it."""
-        if not value and value is self.who.id:
+        if isinstance(value, Nobody):
             raise self.refusal(f"{field.name!r} is set to who asks: it can't be written")
-        if isinstance(value, str) and field.type.kind is not Kind.TEXT:
+        if not isinstance(value, str) or field.type.kind is Kind.TEXT:
+            return value
+        try:
             return as_attribute(field, from_text(field.type, value))
-        return value
+        except ValueError as fault:
+            if value == self.who.id:
+                detail = f"{field.name!r} is set to who asks, and can't hold their id"
+                raise self.refusal(detail) from None
+            raise PolicyError(f"the policy sets {field.name!r} to {value!r}: {fault}") from None
 
     def _holds(self, rules: Mapping[str, FieldRule], name: str) -> bool:
         rule = rules.get(name, True)
@@ -165,6 +178,17 @@ def check_policy(resource: Resource, policy: Policy) -> None:
                     f"resource {resource.name!r}: its policy's {option} names {name!r}, "
                     f"which isn't there; it has {known}"
                 )
+    for name in policy.fields:
+        if not resource.fields[name].readable:
+            fix = (
+                f"show=({name!r},) makes it readable"
+                if resource.fields[name].secret
+                else ("a rule for what nobody may read has no effect")
+            )
+            raise SchemaError(
+                f"resource {resource.name!r}: its policy's fields name {name!r}, "
+                f"which is hidden; {fix}"
+            )
     for field in resource.key:
         if field.name in policy.fields:
             raise SchemaError(

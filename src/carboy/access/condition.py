@@ -70,6 +70,8 @@ def decide(rule: Rule, who: Actor, resource: Resource, action: Action) -> bool |
     if isinstance(verdict, bool):
         return verdict
     try:
+        if verdict is None:  # which SQLAlchemy takes for NULL; a return was forgotten
+            raise sa.exc.ArgumentError
         expression = sa.and_(verdict)
     except sa.exc.ArgumentError:
         raise PolicyError(
@@ -111,8 +113,13 @@ def _parameters(expression: ColumnElement[bool]) -> Mapping[str, Any]:
             types.setdefault(element.key, element.type)
         elif isinstance(element, BinaryExpression):
             for near, far in ((element.left, element.right), (element.right, element.left)):
-                types |= {bind.key: near.type for bind in _binds(far)}
+                types |= {bind.key: _wide(near.type) for bind in _binds(far)}
     return types
+
+
+def _wide(type_: Any) -> Any:
+    """The type with room for any id: an integer past the column's own equals none there."""
+    return sa.BigInteger() if isinstance(type_, sa.Integer) else type_
 
 
 def _binds(side: Any) -> Iterator[BindParameter[Any]]:
@@ -133,10 +140,10 @@ def _fitting(type_: Any, value: Any) -> Any:
         return str(value)
     if isinstance(value, str) and kind in (Kind.INTEGER, Kind.UUID):
         try:
-            return from_text(FieldType(kind), value)
+            value = from_text(FieldType(kind), value)
         except ValueError:
             return None
-    return value
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def _refuse_is(expression: ColumnElement[bool], resource: Resource, action: Action) -> None:

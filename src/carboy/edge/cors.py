@@ -106,9 +106,7 @@ def make_cors(settings: Settings) -> Cors | None:
             "act as its visitor; name the origins"
         )
     try:
-        return Cors(
-            origins, credentials=bool(settings.cors_credentials), max_age=settings.cors_max_age
-        )
+        return Cors(origins, credentials=settings.cors_credentials, max_age=settings.cors_max_age)
     except ModuleNotFoundError:
         raise SettingError(
             "CARBOY_CORS_ORIGINS needs flask-cors; run: pip install 'carboy[cors]'"

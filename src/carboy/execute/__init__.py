@@ -2,6 +2,7 @@
 
 from .database import Database
 from .errors import RETRY_AFTER, api_error
+from .history import execute_history
 from .read import execute_read
 from .view import execute_view
 from .write import execute_write
@@ -10,6 +11,7 @@ __all__ = [
     "RETRY_AFTER",
     "Database",
     "api_error",
+    "execute_history",
     "execute_read",
     "execute_view",
     "execute_write",

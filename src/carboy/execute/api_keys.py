@@ -22,10 +22,9 @@ from sqlalchemy.pool import StaticPool
 
 from ..access import Actor
 from ..errors import InternalError, Unauthorized
-from ..sql import Statement, compile_select
+from ..sql import Statement, compile_select, exact_text
 from .database import Database
 from .errors import is_missing_table
-from .tables import exact_text
 
 TOKEN_START = "carboy_"  # noqa: S105  how every key begins, none in itself
 _TOKEN = re.compile(TOKEN_START + r"([0-9a-f]{12})_([A-Za-z0-9_-]{43})")

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from msgspec import UNSET, Struct
 from sqlalchemy.orm.exc import StaleDataError
 
-from ..access import Access
 from ..errors import (
     ApiError,
     Conflict,
     Duplicate,
+    Forbidden,
     InvalidBody,
     Problem,
     ReferenceMissing,
@@ -29,7 +29,13 @@ from ..schema import Field, Resource
 from ..sql import own_column
 from .database import Database
 from .errors import api_error, error_number
-from .guard import missing_reference, reference_key, references
+from .guard import (
+    missing_reference,
+    reference_key,
+    references,
+    set_in_part,
+    unknown_reference,
+)
 from .objects import Refused
 
 _SQLITE = {
@@ -76,6 +82,9 @@ def write_error(
     """The answer to an event's refusal, or to a database's error, in a write."""
     if isinstance(error, Refused):
         return _refused(str(error), plan)
+    if isinstance(error, StaleDataError) and database.row_security:
+        # It was locked before: what a policy of the database hides from an UPDATE isn't changed.
+        return Forbidden(f"{plan.resource.name!r}: the database doesn't let a row be changed")
     if isinstance(error, StaleDataError):
         return Conflict(f"{plan.resource.name!r}: a row was changed at the same time; try again")
     found = violation(error)
@@ -84,6 +93,7 @@ def write_error(
     if connection is None:
         # The write's own transaction is over.
         with database.engine.connect() as fresh:
+            database.tell(fresh, plan.access.who)
             return _told(found, plan, fresh)
     return _told(found, plan, connection)
 
@@ -113,7 +123,7 @@ def _told(found: Violation, plan: WritePlan, connection: sa.Connection) -> ApiEr
     if found.kind == "unique":
         taken: list[Sequence[Field]] = [fields] if fields else []
         if row is not None:
-            taken = list(_taken(row, taken, plan.access, connection))
+            taken = list(_taken(row, taken, connection))
         return duplicate(resource, row, taken)
     return _broken(found, row, fields)
 
@@ -214,7 +224,7 @@ def duplicate(
 
 
 def _taken(
-    row: RowPlan, reported: list[Sequence[Field]], access: Access, connection: sa.Connection
+    row: RowPlan, reported: list[Sequence[Field]], connection: sa.Connection
 ) -> Iterator[Sequence[Field]]:
     """What the database reported, and what it would have next: it stops at the first."""
     resource = row.resource
@@ -228,7 +238,7 @@ def _taken(
         same = [own_column(source, f.column) == row.values[f.name] for f in given]
         if fields in reported:
             yield fields
-        elif len(same) == len(fields) and all(access.visible(resource, f) for f in fields):
+        elif len(same) == len(fields):
             query: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(source)
             query = query.where(*same)
             if own:
@@ -335,8 +345,9 @@ def _foreign_key(found: Violation, plan: WritePlan, connection: sa.Connection) -
                 fault = _missing_reference(row, constraint, connection)
                 if fault is not None:
                     return ReferenceMissing(fault.detail, [fault])
-    if plan.action in ("create", "upsert"):
-        return ReferenceMissing(f"{plan.resource.name!r}: a row that it points at isn't there")
+    in_part = any(set_in_part(row, constraint) for row, constraint in references(plan.rows))
+    if plan.action in ("create", "upsert") or in_part:
+        return unknown_reference(plan)
     return still_referenced(plan)
 
 

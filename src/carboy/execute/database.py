@@ -12,26 +12,34 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.pool import ManagesConnection, StaticPool
 
+from ..access import Actor
 from ..errors import BadRequest, LimitExceeded
 from ..plan.nodes import ReadPlan, searches
 from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
 from .errors import api_error
 from .keys import KeysInFlight
+from .row_security import TELL, told
 
 _PREPARED = "carboy_prepared"
 
 
 class Database:
-    """An engine, what its SQL looks like, and the statements compiled for it so far."""
+    """An engine, what its SQL looks like, and the statements compiled for it so far.
 
-    def __init__(self, engine: Engine, *, statements: int) -> None:
+    With ``row_security`` the database is told who asks, in the transaction of each statement.
+    """
+
+    def __init__(self, engine: Engine, *, statements: int, row_security: bool = False) -> None:
         self.engine = engine
+        self.row_security = row_security
         self.dialect = dialect_for(engine.dialect.name)
         self._size = statements
         self._statements: OrderedDict[object, Statement] = OrderedDict()
         self._lock = threading.Lock()
         self._inspected = False
+        self._done: set[str] = set()
+        self._doing = threading.Lock()
         self.keys = KeysInFlight()
         self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
@@ -50,6 +58,15 @@ class Database:
             if len(self._statements) > self._size:
                 self._statements.popitem(last=False)
         return statement
+
+    def once(self, name: str, run: Callable[[], None]) -> None:
+        """Run what each process needs once, such as making a table; others wait for it."""
+        if name in self._done:
+            return
+        with self._doing:
+            if name not in self._done:
+                run()
+                self._done.add(name)
 
     def read_statement(self, plan: ReadPlan) -> Statement:
         """The statement of a read plan."""
@@ -72,14 +89,21 @@ class Database:
             raise api_error(error, self.engine) from error
         self._inspected = True
 
-    def fetch(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any] | None:
-        """The one row of a statement; a connection that has gone stale is replaced once."""
+    def fetch(
+        self, statement: Statement, values: Sequence[Any], who: Actor | None = None
+    ) -> Sequence[Any] | None:
+        """The one row of a statement; a connection that has gone stale is replaced once.
+
+        ``who`` asks for it; None where Carboy itself does.
+        """
         try:
             parameters = statement.bind(values)
         except (ValueError, OverflowError) as error:
             raise BadRequest("a value in the request can't be stored in its column") from error
         try:
-            return self._fetch(statement.sql, parameters, retry=True)
+            return self._fetch(
+                statement.sql, parameters, who if self.row_security else None, retry=True
+            )
         except self.errors as error:
             raise api_error(error, self.engine) from error
 
@@ -93,25 +117,33 @@ class Database:
             return self._mappers[resource.name]
 
     def fetch_within(
-        self, connection: sa.Connection, statement: Statement, values: Sequence[Any]
+        self, connection: sa.Connection, statement: Statement, values: Sequence[Any], who: Actor
     ) -> Sequence[Any] | None:
         """The one row of a statement, in the connection's own transaction; raises ``errors``."""
         self.prepare(connection.connection)
+        self.tell(connection, who)
         return self._one_row(connection.connection, statement.sql, statement.bind(values))
+
+    def tell(self, connection: sa.Connection, who: Actor) -> None:
+        """Let row-level security know who asks, until the connection's transaction ends."""
+        if self.row_security:
+            connection.exec_driver_sql(TELL, told(who))
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What SQLAlchemy raises, and what the driver does where it is used directly."""
         return sa.exc.SQLAlchemyError, self._driver_error()
 
-    def _fetch(self, sql: str, parameters: Any, *, retry: bool) -> Sequence[Any] | None:
+    def _fetch(
+        self, sql: str, parameters: Any, who: Actor | None, *, retry: bool
+    ) -> Sequence[Any] | None:
         pool = self.engine.pool
         if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
             # Its one connection is everybody's: to give it back would roll a session's work back.
-            return self._run(pool.connection, sql, parameters)
+            return self._run(pool.connection, sql, parameters, who)
         connection = self.engine.raw_connection()
         try:
-            return self._run(connection, sql, parameters)
+            return self._run(connection, sql, parameters, who)
         except self._driver_error() as error:
             if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
                 raise
@@ -122,14 +154,18 @@ class Database:
             connection.close()
         # The others in the pool are as old as the one that broke.
         self.engine.dispose()
-        return self._fetch(sql, parameters, retry=False)
+        return self._fetch(sql, parameters, who, retry=False)
 
     def _run(
-        self, connection: ManagesConnection, sql: str, parameters: Any
+        self, connection: ManagesConnection, sql: str, parameters: Any, who: Actor | None
     ) -> Sequence[Any] | None:
         driver = connection.driver_connection
         assert driver is not None
         self.prepare(connection)
+        if who is not None:
+            with driver.transaction():
+                self._one_row(driver, TELL, told(who))
+                return self._one_row(driver, sql, parameters)
         if self._autocommit:
             driver.autocommit = True
         try:
@@ -143,10 +179,7 @@ class Database:
         try:
             cursor.execute(sql, parameters)
             row: Sequence[Any] | None = cursor.fetchone()
-            if self.dialect.was_cut(cursor):
-                raise LimitExceeded(
-                    "the answer is larger than this database can make; ask for less"
-                )
+            self.require_whole(cursor)
             return row
         finally:
             cursor.close()

@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from ..errors import IdempotencyMismatch
 from ..plan import Once, WriteResult
+from ..sql import exact_text, long_bytes
 from .database import Database
 from .keys import in_flight
-from .tables import create_table, exact_text, lock_number, long_bytes
+from .tables import create_table, lock_number
 
 _PRUNE_SECONDS = 60
 
@@ -36,10 +37,8 @@ TABLE = sa.Table(
 
 def make_ready(database: Database, once: Once) -> None:
     """Create the table at a process's first key, and drop expired rows once a minute."""
+    database.once(TABLE.name, lambda: create_table(database.engine, TABLE))
     keys = database.keys
-    if not keys.ready:
-        create_table(database.engine, TABLE)
-        keys.ready = True
     now = time.monotonic()
     if now - keys.pruned > _PRUNE_SECONDS:
         keys.pruned = now

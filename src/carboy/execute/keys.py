@@ -10,10 +10,9 @@ from ..errors import Conflict
 
 
 class KeysInFlight:
-    """A set of keys; ``ready`` says that the table is there, ``pruned`` when it was last pruned."""
+    """A set of keys; ``pruned`` says when their table was last pruned."""
 
     def __init__(self) -> None:
-        self.ready = False
         self.pruned = 0.0
         self._lock = threading.Lock()
         self._keys: set[tuple[str, str]] = set()

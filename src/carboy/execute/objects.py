@@ -24,6 +24,7 @@ from ..schema import Resource
 from ..sql import rows_with
 from .database import Database
 from .guard import Guard, Key, compared, key_of
+from .link_rows import LinkRows
 
 _CHUNK = 500
 
@@ -45,6 +46,7 @@ class Objects:
         self._faults = faults
         self._written: list[tuple[Action, Resource, Any]] = []
         self._changed: list[tuple[RowPlan, Any]] = []
+        self._links = LinkRows(guard, plan.schema)
         self._linked: dict[tuple[str, Key], Any] = {}
 
     def load_links(self, rows: Iterable[RowPlan]) -> None:
@@ -80,7 +82,6 @@ class Objects:
 
         Raises Refused, what the database does, or Forbidden.
         """
-        self._guard.require_rest_of_references(self._plan, self._changed)
         try:
             self._session.flush()
         except ValueError as error:
@@ -90,11 +91,14 @@ class Objects:
             written.setdefault((action, resource), []).append(instance)
         for (action, resource), instances in written.items():
             self._guard.require(action, resource, instances)
+        self._guard.require_rest_of_references(self._plan, self._changed)
+        self._links.require_made()
 
     def start_over(self) -> None:
         """Forget what was written: a savepoint took it back."""
         self._written.clear()
         self._changed.clear()
+        self._links.start_over()
 
     def before(self, action: Action, resource: Resource, instances: Sequence[Any]) -> None:
         """Hold rows that are about to be changed or deleted against the policies."""
@@ -112,6 +116,7 @@ class Objects:
         except (ValueError, AssertionError) as error:
             self._faults.add(row.pointer, str(error))
             return None
+        self._changed.append((row, instance))
         self._set(instance, values, row)
         for name, related in row.related.items():
             self._relate(instance, name, related, row)
@@ -127,8 +132,12 @@ class Objects:
             self._relate(instance, name, related, row)
 
     def replace(self, instance: Any, row: RowPlan) -> None:
-        """Give an object the row's values, and the defaults or null for what it leaves out."""
+        """Give an object the row's values, and the defaults or null for what it leaves out.
+
+        What the policy keeps from the actor stays: they can't know what to send.
+        """
         writable = self._plan.access.writable(row.resource, "update")
+        hides = self._plan.access.hides_field
         given = {c for r in row.related.values() if r.filled for c in r.filled.own}
         fields = {f.name: f.column.key for f in row.resource.fields.values()}
         parameters = {fields[name]: value for name, value in row.values.items()}
@@ -136,7 +145,7 @@ class Objects:
         for field in row.resource.fields.values():
             left_out = field.name not in row.values and field.column not in given
             kept = field in row.resource.key or is_mappers_own(row.resource, field)
-            if field in writable and left_out and not kept:
+            if field in writable and left_out and not (kept or hides(row.resource, field)):
                 value = None
                 if has_default(row.resource, field):
                     value = default_value(field.column, context)
@@ -157,16 +166,17 @@ class Objects:
         assert attribute is not None
         target = self._plan.schema.resources[related.relation.target]
         existing, unseen = self._children(instance, attribute, related, target)
-        members = unseen
+        members: list[Any] = []
         for child in related.rows:
             member = self._member(child, existing)
-            if member is not None:
+            if member is not None and not any(member is m for m in unseen):
                 members.append(member)
         self._require_keepable(instance, related, existing, members)
         self._check_children(instance, related, target, existing, members)
+        self._links.change(instance, related.relation, [*existing.values()], members)
         value: Any = members[0] if members else None
         if related.relation.many:
-            value = _as_collection(instance, attribute, members)
+            value = _as_collection(instance, attribute, [*unseen, *members])
         try:
             setattr(instance, attribute, value)
         except (ValueError, AssertionError) as error:
@@ -189,6 +199,8 @@ class Objects:
             children = [] if current is None else [current]
         keys = {key_of(target, child): child for child in children}
         readable = self._guard.within("read", target, keys)
+        tied = self._links.readable(instance, related.relation, children)
+        readable &= {compared(key_of(target, child)) for child in tied}
         unseen = [child for key, child in keys.items() if compared(key) not in readable]
         if unseen and not related.relation.many:
             raise self._plan.access.refusal(f"{target.name!r}: the row there may not be replaced")
@@ -204,15 +216,27 @@ class Objects:
         members: list[Any],
     ) -> None:
         """Rows whose foreign key is set or taken away are updated; orphans may be deleted."""
+        there = {id(child) for child in existing.values()}
+        stay = {id(member) for member in members}
+        added = [member for member in members if id(member) not in there]
+        left = [child for child in existing.values() if id(child) not in stay]
         if related.filled is None or not related.filled.theirs:
             return
         prop = sa.inspect(instance).mapper.relationships[related.relation.attribute]
-        there = {id(child) for child in existing.values()}
-        stay = {id(member) for member in members}
-        taken = [m for m in members if id(m) not in there and sa.inspect(m).has_identity]
-        left = [child for child in existing.values() if id(child) not in stay]
-        self.before("update", target, taken)
-        self.before("delete" if prop.cascade.delete_orphan else "update", target, left)
+        self.before("update", target, [m for m in added if sa.inspect(m).has_identity])
+        orphaned = prop.cascade.delete_orphan
+        if left and not orphaned:
+            self._require_writable(target, related)
+        self.before("delete" if orphaned else "update", target, left)
+
+    def _require_writable(self, target: Resource, related: RelatedPlan) -> None:
+        """Leaving out a row takes its foreign key away."""
+        writable = self._plan.access.writable(target, "update")
+        columns = related.filled.theirs if related.filled else ()
+        for field in target.fields.values():
+            if field.column in columns and field not in writable:
+                detail = f"leaves out rows whose {field.name!r} can't be written"
+                self._faults.add(related.pointer, detail, "read-only")
 
     def _member(self, child: RowPlan, existing: dict[Key, Any]) -> Any:
         if child.link:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -13,8 +12,11 @@ from ..sql import dialect_for
 
 
 def create_table(engine: Engine, table: sa.Table) -> None:
-    """Make a table and its indexes unless they are there."""
+    """Make a table and its indexes unless it is there; several processes may do so at once."""
     with engine.begin() as connection:
+        # Looked for first, since CREATE TABLE needs a right even where it has nothing to do.
+        if sa.inspect(connection).has_table(table.name):
+            return
         lock = dialect_for(engine.dialect.name).lock(lock_number(table.name), wait=True)
         if lock is not None:
             # Two CREATE TABLE IF NOT EXISTS at once may both see none.
@@ -22,17 +24,6 @@ def create_table(engine: Engine, table: sa.Table) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
-
-
-def exact_text(length: int) -> sa.String:
-    """Text in which case and spaces count on every database."""
-    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
-
-
-def long_bytes() -> sa.LargeBinary:
-    """Bytes without a limit; MariaDB's BLOB ends at 64 KB."""
-    return sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def lock_number(text: str) -> int:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..access import Actor
 from .database import Database
 from .errors import DEADLOCK, error_number
 
@@ -23,11 +24,12 @@ _DEADLOCKS = 3
 
 
 @contextmanager
-def transaction(database: Database, *, commit: bool = True) -> Iterator[Session]:
+def transaction(database: Database, who: Actor, *, commit: bool = True) -> Iterator[Session]:
     """A Session whose connection is the only one used; committed at the end unless told not to."""
     with database.engine.connect() as connection:
         database.prepare(connection.connection)
         with _begun(connection), _session(connection) as session:
+            database.tell(connection, who)
             yield session
             if commit:
                 session.commit()

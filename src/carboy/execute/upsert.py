@@ -117,8 +117,12 @@ class Upsert:
         return found
 
     def _create(self, row: RowPlan) -> Any:
+        access, resource = self._plan.access, self._plan.resource
+        filled = access.values(resource, "create")
         for field in self._plan.conflict:
-            if not field.writable and field.name in row.values:
+            given = row.values.get(field.name)
+            settable = field in access.writable(resource, "create")
+            if given is not None and not settable and given != filled.get(field.name):
                 detail = "there is no such row, and a new one gets its own"
                 self._faults.add(f"{row.pointer}/{field.name}", detail, "missing")
         return self._objects.create(row)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
+from ..access import Actor
 from ..plan import PlannedView, ReadResult
 from ..sql import Statement, compile_select, view_statement
 from .database import Database, to_bytes
@@ -14,16 +15,19 @@ from .errors import api_error
 
 
 def execute_view(
-    database: Database, planned: PlannedView, session: Session | scoped_session[Any] | None
+    database: Database,
+    planned: PlannedView,
+    who: Actor,
+    session: Session | scoped_session[Any] | None,
 ) -> ReadResult | None:
     """Run a view; within ``session``'s open transaction where one is given. None without a row."""
     statement, values = _compiled(database, planned)
     try:
         if session is not None:
             session.flush()
-            row = database.fetch_within(session.connection(), statement, values)
+            row = database.fetch_within(session.connection(), statement, values, who)
         else:
-            row = database.fetch(statement, values)
+            row = database.fetch(statement, values, who)
     except IntegrityError:
         # What the session had not yet flushed is the application's affair.
         raise

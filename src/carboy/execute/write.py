@@ -15,15 +15,23 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
-from ..errors import ApiError, BadRequest, LimitExceeded, NotFound, PreconditionFailed
+from ..errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    LimitExceeded,
+    NotFound,
+    PreconditionFailed,
+)
 from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan, WriteResult
 from ..request import EntityTags
 from ..schema import Resource, key_text
-from ..sql import keyed_objects, locked_rows
+from ..sql import keyed_objects, locked_rows, rows_left
 from .conflicts import deferred_error, still_referenced, together, violation, write_error
 from .database import Database, to_bytes
 from .errors import api_error
 from .guard import Guard, Key, compared, key_of
+from .history import prepare_recording, record
 from .idempotency import find_result, keep_result, make_ready
 from .objects import Objects, Refused
 from .transaction import retried, transaction
@@ -35,6 +43,8 @@ _CHUNK = 500
 def execute_write(database: Database, plan: WritePlan) -> WriteResult:
     """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
     try:
+        if plan.recording is not None:
+            prepare_recording(database, plan.recording)
         if plan.once is None:
             return retried(lambda: _attempt(database, plan))
         with database.keys.held((plan.once.scope, plan.once.key)):
@@ -68,7 +78,7 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
     Nothing of it stays. It may find nothing: what stood in the way can be gone by now.
     """
     errors: list[ApiError] = []
-    with transaction(database, commit=False) as session:
+    with transaction(database, plan.access.who, commit=False) as session:
         for row in plan.rows:
             single = replace(plan, rows=(row,), returning=None)
             try:
@@ -84,12 +94,14 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
 
 
 def _attempt(database: Database, plan: WritePlan) -> WriteResult:
-    with transaction(database, commit=not plan.dry_run) as session:
+    with transaction(database, plan.access.who, commit=not plan.dry_run) as session:
         connection = session.connection()
         if plan.once is not None:
             known = find_result(database, connection, plan.once)
             if known is not None:
                 return known
+        if plan.recording is not None:
+            record(database, session, plan.recording)
         result = Writer(database, session, plan).write()
         if plan.once is not None:
             keep_result(connection, plan.once, result)
@@ -190,7 +202,17 @@ class Writer:
         except AssertionError as error:
             # What the unit of work says where it would take the key away from a child.
             raise still_referenced(self._plan) from error
+        if self._database.row_security:
+            self._require_deleted([key_of(self._plan.resource, each) for each in instances])
         return result
+
+    def _require_deleted(self, keys: Sequence[Key]) -> None:
+        """A DELETE passes over what a policy of the database keeps, without a word."""
+        resource = self._plan.resource
+        for start in range(0, len(keys), _CHUNK):
+            query = rows_left(resource, keys[start : start + _CHUNK])
+            if self._session.connection().scalar(query):
+                raise Forbidden(f"{resource.name!r}: the database doesn't let a row be deleted")
 
     def _matching(self) -> list[Any]:
         """The rows that the URL means, locked, after If-Match and the limits on their number."""
@@ -244,7 +266,9 @@ class Writer:
     def _object(self, returning: Returning, key: Key) -> tuple[bytes, str | None] | None:
         statement = self._database.read_statement(returning.plan)
         values = (*key, *returning.values[len(key) :])
-        row = self._database.fetch_within(self._session.connection(), statement, values)
+        row = self._database.fetch_within(
+            self._session.connection(), statement, values, self._plan.access.who
+        )
         if row is not None:
             return to_bytes(row[0]), row[1]
         if self._plan.access.rows(self._plan.resource, "read") is True:

@@ -13,6 +13,10 @@ from ..sql.dialects.postgresql import search_vector
 from ..sql.dialects.sqlite import rowid_name, search_index_name
 
 _LONGEST_NAME = 63
+_DEFINITIONS = sa.text(
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = :schema AND tablename = :table"
+    " AND indexdef LIKE '% USING gin %'"
+)
 
 
 class SearchIndexError(ValueError):
@@ -43,6 +47,34 @@ def create_search_index(engine: Engine, resource: Resource, *, config: str = "si
         for statement in statements:
             connection.execute(statement)
     return name
+
+
+def can_have_index(engine: Engine, resource: Resource) -> bool:
+    """Whether ``create_search_index`` could make an index for the resource."""
+    if not resource.search or not isinstance(resource.source, sa.Table):
+        return False
+    if engine.dialect.name == "sqlite":
+        return search_index_name(resource) is not None
+    return engine.dialect.name == "postgresql"
+
+
+def has_search_index(engine: Engine, resource: Resource, *, config: str = "simple") -> bool:
+    """Whether an index serves the resource's search as it is now; raises SearchIndexError."""
+    table = _table(resource)
+    names = [field.column.name for field in resource.search]
+    if engine.dialect.name == "sqlite":
+        inspector, index = sa.inspect(engine), search_index_name(resource) or ""
+        found = inspector.get_columns(index) if inspector.has_table(index) else []
+        return [column["name"] for column in found] == names
+    with engine.connect() as connection:
+        schema = table.schema or connection.scalar(sa.text("SELECT current_schema()"))
+        values = {"schema": schema, "table": table.name}
+        definitions = connection.scalars(_DEFINITIONS, values).all()
+    vector = f"to_tsvector('{config}'::regconfig"
+    return any(
+        vector in text and text.count("COALESCE(") == len(names) and all(n in text for n in names)
+        for text in definitions
+    )
 
 
 def drop_search_index(engine: Engine, resource: Resource) -> None:

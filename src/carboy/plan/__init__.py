@@ -2,9 +2,11 @@
 
 from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
+from .history import HistoryPlan, PlannedHistory, history_key, plan_history
 from .kept import KeptPlans
 from .nodes import ReadPlan
 from .read import Count, PlannedRead, Window, at_access, at_key, plan_item, plan_list
+from .recording import Recording, linking_relations, recorded_fields, recorded_key
 from .result import ReadResult
 from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own, walk_rows
 from .unique import unique_sets
@@ -18,12 +20,15 @@ __all__ = [
     "Count",
     "Cursor",
     "Faults",
+    "HistoryPlan",
     "KeptPlans",
     "Once",
+    "PlannedHistory",
     "PlannedRead",
     "PlannedView",
     "ReadPlan",
     "ReadResult",
+    "Recording",
     "RelatedPlan",
     "Returning",
     "RowPlan",
@@ -35,11 +40,16 @@ __all__ = [
     "decode_cursor",
     "encode_cursor",
     "has_default",
+    "history_key",
     "is_mappers_own",
+    "linking_relations",
+    "plan_history",
     "plan_item",
     "plan_list",
     "plan_view",
     "plan_write",
+    "recorded_fields",
+    "recorded_key",
     "unique_sets",
     "walk_rows",
 ]

@@ -83,7 +83,7 @@ class Context:
 
     def readable(self, resource: Resource) -> tuple[Field, ...]:
         """The fields that ``*`` stands for."""
-        return self._access_to(resource).readable(resource)
+        return self.access.readable(resource)
 
     def versioned(self, resource: Resource) -> tuple[Field, ...]:
         """The fields whose change is a new version of a row."""

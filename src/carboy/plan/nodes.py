@@ -6,6 +6,7 @@ shape; the values travel beside the plan, and a ``Slot`` says where one of them 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -259,3 +260,11 @@ def searches(plan: ReadPlan) -> bool:
     where = plan.root.where
     parts = where.parts if isinstance(where, Every) else (where,)
     return any(isinstance(part, Search) for part in parts)
+
+
+def every(parts: Sequence[Predicate | None]) -> Predicate | None:
+    """All of the predicates that are there, as one."""
+    present = tuple(p for p in parts if p is not None)
+    if len(present) < 2:
+        return present[0] if present else None
+    return Every(present)

@@ -259,8 +259,10 @@ class RowReader:
         for field_ in resource.fields.values():
             if field_.name in data or field_.column in filled or field_ not in writable:
                 continue
-            if mode == "replace" and field_ in resource.key:
-                continue  # the URL has it
+            if mode == "replace" and (
+                field_ in resource.key or self._access.hides_field(resource, field_)
+            ):
+                continue  # the URL has it, or the row, which keeps what the actor doesn't know
             if not field_.nullable and not has_default(resource, field_):
                 self.faults.add(f"{pointer}/{field_.name}", "is required", "required")
             elif field_.nullable and self._missing == "null":
@@ -323,6 +325,7 @@ class RowReader:
             return None
         names = {f.name for f in target.key}
         if not (names and names <= value.keys()):
+            self._require_child(target, place, filled, "create")
             return self._row(target, value, place, "create", filled=filled.theirs, depth=depth)
         key: dict[str, Any] = {}
         for field_ in target.key:
@@ -331,13 +334,14 @@ class RowReader:
         row = self.faults.row(place)
         if value.keys() == names:
             self._spend_row()
-            self._relinkable(target, place, filled)
+            self._require_child(target, place, filled, "update")
             return RowPlan(target, place, row, key=whole, link=True)
         rest = {k: v for k, v in value.items() if k not in names}
         if filled.theirs and mode in ("update", "replace"):
             child = self._row(target, rest, place, "update", filled=filled.theirs, depth=depth)
             return RowPlan(target, place, row, child.values, child.related, whole, partial=True)
         if all(f in self._access.writable(target, "create") for f in target.key):
+            self._require_child(target, place, filled, "create")
             return self._row(target, value, place, "create", filled=filled.theirs, depth=depth)
         fix = f"send only {','.join(sorted(names))} to link a row, or leave it out to create one"
         self.faults.add(place, fix)
@@ -354,11 +358,13 @@ class RowReader:
         ):
             self.faults.add(place, "can't be written", "read-only")
 
-    def _relinkable(self, target: Resource, place: str, filled: FilledBy) -> None:
-        """Taking a child over changes its foreign key, which must be writable then."""
+    def _require_child(
+        self, target: Resource, place: str, filled: FilledBy, action: Literal["create", "update"]
+    ) -> None:
+        """Making or taking over a child sets its foreign key, which must be writable then."""
         for column in filled.theirs:
             for field_ in (f for f in target.fields.values() if f.column is column):
-                if field_ not in self._access.writable(target, "update"):
+                if field_ not in self._access.writable(target, action):
                     self.faults.add(place, f"{field_.name!r} can't be written", "read-only")
 
 

@@ -13,13 +13,17 @@ from .rows import Faults, RowPlan
 
 
 def conflict_fields(access: Access, resource: Resource, names: Sequence[str]) -> tuple[Field, ...]:
-    """The fields of ``on_conflict``, which must be unique together; the key by default."""
+    """The fields of ``on_conflict``, which must be unique together; the key by default.
+
+    They must be readable: matching rows by a field is filtering by it.
+    """
     if not names:
         return resource.key
+    readable = access.readable(resource)
     fields = []
     for name in names:
         field = resource.fields.get(name)
-        if field is None or not access.visible(resource, field):
+        if field is None or field not in readable:
             raise InvalidQuery.at(
                 "on_conflict", f"on_conflict: {resource.name!r} has no field {name!r}"
             )
@@ -27,7 +31,7 @@ def conflict_fields(access: Access, resource: Resource, names: Sequence[str]) ->
     sets = [
         names_
         for names_ in unique_sets(resource)
-        if all(access.visible(resource, resource.fields[name]) for name in names_)
+        if all(resource.fields[name] in readable for name in names_)
     ]
     if set(names) not in sets:
         known = " or ".join(sorted(",".join(sorted(s)) for s in sets))

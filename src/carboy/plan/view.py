@@ -15,8 +15,9 @@ from ..request.select import parse_select
 from ..schema import FieldType, Kind, SchemaError, field_type, flat_lists
 from ..settings import Settings
 from .context import Context
+from .node import Parameters, plan_node
 from .nodes import Allowed, Node, Slot
-from .read import Parameters, Window, plan_node
+from .read import Window
 
 
 class Labelled(Struct, frozen=True):

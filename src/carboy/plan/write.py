@@ -23,8 +23,9 @@ from ..errors import (
 from ..request import EntityTags, Request, parse_json, parse_rows, split_key
 from ..schema import Field, Resource, Schema, as_attribute, from_text
 from .context import Context
+from .node import Parameters, plan_node
 from .nodes import Allowed, Compare, Every, FieldValue, Node, Predicate, ReadPlan, Slot
-from .read import Parameters, plan_node
+from .recording import Recording, plan_recording
 from .rows import RowPlan, RowReader
 from .unique import conflict_fields, require_distinct
 
@@ -79,6 +80,7 @@ class WritePlan(Struct, frozen=True, eq=False):
     returning: Returning | None = None
     dry_run: bool = False
     once: Once | None = None
+    recording: Recording | None = None
 
 
 def plan_write(context: Context, resource: Resource, request: Request) -> WritePlan:
@@ -121,6 +123,7 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
         max_affected=request.prefer.max_affected,
         dry_run=request.prefer.tx == "rollback",
         once=_once(context, request),
+        recording=plan_recording(context.schema, context.access.who),
     )
     if read is not None and _wants_representation(request):
         plan = replace(plan, returning=Returning(read, plan.values))
@@ -135,6 +138,9 @@ def plan_write(context: Context, resource: Resource, request: Request) -> WriteP
 
 def _require(access: Access, resource: Resource, action: Action) -> None:
     """Refuse what the actor may do to no row; of an upsert one half may do."""
+    if action in ("create", "upsert") and access.rows(resource, "create") is not False:
+        # Whoever can't be entered as who creates a row learns nothing by trying.
+        access.values(resource, "create")
     if action in ("upsert", "replace") and access.rows(resource, "create") is not False:
         return
     asked: dict[Action, AccessAction] = {"create": "create", "delete": "delete"}

@@ -1,7 +1,8 @@
 """A row's key in a path: ``42``, or ``1,42`` where the key has several columns.
 
 A part that is empty, has a comma or starts with a quote is written in quotes, in which
-``\\"`` and ``\\\\`` stand for ``"`` and ``\\``.
+``\\"`` and ``\\\\`` stand for ``"`` and ``\\``. So is one that ends in ``/history``: without quotes
+that means a row's history.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def join_key(parts: Iterable[str]) -> str:
 
 
 def _written(part: str) -> str:
-    if part and "," not in part and not part.startswith('"'):
+    if part and "," not in part and not part.startswith('"') and not part.endswith("/history"):
         return part
     escaped = part.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,7 +1,14 @@
 """Mapped classes, tables or a reflected database, to frozen values that every stage reads."""
 
 from .attributes import as_attribute, attribute_value, comparable_value, key_text
-from .build import Registration, SchemaError, build_schema, default_name, subject_of
+from .build import (
+    Registration,
+    SchemaError,
+    about_secrets,
+    build_schema,
+    default_name,
+    subject_of,
+)
 from .clauses import flat_lists
 from .model import Field, Relation, Resource, Schema, Validate
 from .moments import UTCDateTime
@@ -21,6 +28,7 @@ __all__ = [
     "SchemaError",
     "UTCDateTime",
     "Validate",
+    "about_secrets",
     "as_attribute",
     "attribute_value",
     "build_schema",

@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from .model import Field, Relation, Resource, Schema, Validate
 from .relations import foreign_key_relations, mapped_relations, with_ends
+from .secrets import looks_secret
 from .sources import Source, columns_of, is_generated, key_names, source_of
 from .types import Kind, field_type
 
@@ -29,6 +30,7 @@ class SchemaError(ValueError):
 class Registration(Struct, frozen=True, eq=False):
     """What ``Carboy.resource`` was given, checked as far as one class alone allows.
 
+    ``show`` names columns that look like secrets and are readable all the same.
     The last two are for SQLite's tables that others made: integers have 64 bits there, and
     dates and times several spellings.
     """
@@ -38,6 +40,7 @@ class Registration(Struct, frozen=True, eq=False):
     readable: tuple[str, ...] | None = None
     writable: tuple[str, ...] | None = None
     hidden: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
     read_only: bool = False
     search: tuple[str, ...] = ()
     order: str | None = None
@@ -46,19 +49,30 @@ class Registration(Struct, frozen=True, eq=False):
     max_depth: int | None = None
     require_match: bool = False
     validate: Validate | None = None
+    history: bool = False
     wide_integers: bool = False
     mixed_spellings: bool = False
 
     def __post_init__(self) -> None:
         known = set(columns_of(self.subject))
-        for option in ("readable", "writable", "hidden", "search"):
+        for option in ("readable", "writable", "hidden", "show", "search"):
             for name in getattr(self, option) or ():
                 if name not in known:
                     raise SchemaError(
                         f"resource {self.name!r}: {option}={name!r} is no column; "
                         f"it has {', '.join(sorted(known))}"
                     )
+        for name in self.show:
+            if name in self.hidden or (self.readable is not None and name not in self.readable):
+                raise SchemaError(
+                    f"resource {self.name!r}: show={name!r} is hidden by another option"
+                )
         for name in self.search:
+            if name in self.secrets:
+                raise SchemaError(
+                    f"resource {self.name!r}: search={name!r} looks like a secret and is hidden; "
+                    f"show=({name!r},) makes it readable"
+                )
             if name in self.hidden or (self.readable is not None and name not in self.readable):
                 raise SchemaError(
                     f"resource {self.name!r}: search={name!r} can't be read, so that it can't be "
@@ -66,6 +80,26 @@ class Registration(Struct, frozen=True, eq=False):
                 )
         if not self.name or any(c in self.name for c in "/?#%"):
             raise SchemaError(f"resource name {self.name!r} can't stand in a URL")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The columns that look like secrets, and that no option names: they aren't readable.
+
+        A key is readable in any case, for URLs and cursors hold it.
+        """
+        if self.readable is not None:
+            return ()
+        named = {*self.hidden, *self.show, *key_names(self.subject)}
+        columns = columns_of(self.subject).items()
+        return tuple(n for n, column in columns if n not in named and looks_secret(n, column))
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """Parts of the key that look like secrets, and that no option names."""
+        columns = columns_of(self.subject)
+        named = {*self.show, *(self.readable or ())}
+        keys = (name for name in key_names(self.subject) if name not in named)
+        return tuple(name for name in keys if looks_secret(name, columns[name]))
 
 
 def subject_of(model: object) -> Mapper[Any] | FromClause:
@@ -81,6 +115,21 @@ def subject_of(model: object) -> Mapper[Any] | FromClause:
                     f"{model.__name__} has no table of its own; register its subclasses"
                 ) from None
     raise SchemaError(f"{model!r} is neither a mapped class nor a Table")
+
+
+def about_secrets(registration: Registration) -> list[str]:
+    """What is said of a resource's columns that look like secrets, and that no option names."""
+    name = registration.name
+    hidden = [
+        f"resource {name!r}: {column!r} looks like a secret and is hidden; "
+        f"show=({column!r},) makes it readable, hidden=({column!r},) ends this message"
+        for column in registration.secrets
+    ]
+    return hidden + [
+        f"resource {name!r}: {column!r} looks like a secret, but is the key, which can't be "
+        f"hidden; show=({column!r},) ends this message"
+        for column in registration.secret_keys
+    ]
 
 
 def default_name(subject: Mapper[Any] | FromClause) -> str:
@@ -114,9 +163,16 @@ def _unregistered(registrations: Iterable[Registration]) -> list[Mapper[Any]]:
 
 
 def _resource(r: Registration, *, exposed: bool) -> Resource:
-    source = source_of(r.subject)
-    fields = {name: _field(name, c, r, source) for name, c in columns_of(r.subject).items()}
+    source, secrets = source_of(r.subject), r.secrets
+    fields = {
+        name: _field(name, column, r, source, secret=name in secrets)
+        for name, column in columns_of(r.subject).items()
+    }
     mapper = r.subject if isinstance(r.subject, Mapper) else None
+    if r.history and not (source.stored and key_names(r.subject)):
+        raise SchemaError(
+            f"resource {r.name!r}: history=True needs rows of a table that has a primary key"
+        )
     return Resource(
         name=r.name,
         source=source.clause,
@@ -136,10 +192,13 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
         max_depth=r.max_depth,
         require_match=r.require_match,
         validate=r.validate,
+        history=r.history,
     )
 
 
-def _field(name: str, column: KeyedColumnElement[Any], r: Registration, source: Source) -> Field:
+def _field(
+    name: str, column: KeyedColumnElement[Any], r: Registration, source: Source, *, secret: bool
+) -> Field:
     generated = is_generated(column)
     made = generated or (column.primary_key and _has_default(column))
     readable = name in r.readable if r.readable is not None else True
@@ -156,7 +215,8 @@ def _field(name: str, column: KeyedColumnElement[Any], r: Registration, source: 
         nullable=not strict or bool(column.nullable),
         has_default=_has_default(column),
         generated=generated,
-        readable=readable and name not in r.hidden,
+        readable=readable and name not in r.hidden and not secret,
+        secret=secret,
         writable=writable and not generated and source.stored and not r.read_only,
     )
 

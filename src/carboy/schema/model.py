@@ -25,7 +25,7 @@ class Field(Struct, frozen=True, eq=False):
     """One column, or an expression over columns, under its public name.
 
     ``has_default`` says that a row may leave it out. ``generated`` columns are written by the
-    database alone.
+    database alone. ``secret`` ones can't be read because they look like secrets.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Field(Struct, frozen=True, eq=False):
     generated: bool = False
     readable: bool = True
     writable: bool = True
+    secret: bool = False
 
 
 class Relation(Struct, frozen=True, eq=False):
@@ -68,7 +69,8 @@ class Resource(Struct, frozen=True, eq=False):
     ``source`` is what to select from; ``tables`` are those in it that rows are stored in, ``table``
     is the class's own. ``relations`` lists, for a name, every relation that it may mean; more than
     one needs a hint.
-    ``criterion`` limits a class of single-table inheritance to its rows.
+    ``criterion`` limits a class of single-table inheritance to its rows. With ``history``, every
+    write is recorded in the table carboy_history.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Resource(Struct, frozen=True, eq=False):
     max_depth: int | None = None
     require_match: bool = False
     validate: Validate | None = None
+    history: bool = False
 
 
 class Schema(Struct, frozen=True, eq=False):
@@ -101,8 +104,9 @@ class Schema(Struct, frozen=True, eq=False):
         return tuple(r for _, r in sorted(self.resources.items()) if r.exposed)
 
     def exposing(self, table: FromClause) -> Resource | None:
-        """The resource that exposes a table."""
-        return next((r for r in self.resources.values() if r.exposed and r.table is table), None)
+        """The resource that exposes a table, one that has all of its rows before a subclass."""
+        found = [r for r in self.resources.values() if r.exposed and r.table is table]
+        return min(found, key=lambda r: r.criterion is not None, default=None)
 
     def of_mapper(self, mapper: Mapper[Any]) -> Resource | None:
         """The resource of a mapped class, exposed or not."""

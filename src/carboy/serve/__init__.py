@@ -1,19 +1,26 @@
-"""What the commands need: a database or an application to serve, and a server."""
+"""What the commands need: a database or an application to serve or check, and a server."""
 
-from .app import Served, Target, load, opened, without_api
+from .app import Opened, Openness, Served, Target, load, opened, reviewed, without_api
+from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
-from .server import ServerOptions, reserve, run
+from .server import ServerOptions, is_loopback, reserve, resolve, run
 
 __all__ = [
+    "Opened",
+    "Openness",
     "Served",
     "ServerOptions",
     "Target",
     "TargetError",
+    "check_target",
+    "is_loopback",
     "load",
     "open_engine",
     "opened",
     "reserve",
+    "resolve",
+    "reviewed",
     "run",
     "without_api",
 ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import flask
 import sqlalchemy as sa
@@ -18,13 +17,18 @@ from msgspec import Struct
 from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
-from .. import settings
-from ..access import OPEN
-from ..extension import Carboy, api_of, engine_of
+from ..access import CLOSED, OPEN, PUBLIC
+from ..extension import Carboy, api_of, built_api, engine_of, settings_of
+from ..pipeline import Api
 from ..schema import Reflected, Schema, SchemaError, reflect
+from ..settings import SettingError, Settings, outside, read_settings
 from .database import first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
+Openness: TypeAlias = Literal["open", "public", "closed"]
+"""To whom a database is open: to everybody, to everybody for reading, or to nobody unknown."""
+
+_POLICIES = {"open": OPEN, "public": PUBLIC, "closed": CLOSED}
 _SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
 
 
@@ -36,6 +40,7 @@ class Target(Struct, frozen=True):
     schema: str | None = None
     prefix: str = "/api"
     connections: int = 5
+    openness: Openness = "open"
 
     @property
     def is_database(self) -> bool:
@@ -66,31 +71,66 @@ class Served(Struct, frozen=True, eq=False):
             self.engine.dispose()
 
 
+class Opened(Struct, frozen=True, eq=False):
+    """What a command works on where nothing is served: a database, and the settings for it."""
+
+    engine: Engine
+    settings: Settings
+
+
 def load(target: Target) -> Served:
     """The application that a target means; TargetError where there is none."""
     return _load_database(target) if target.is_database else _load_application(target.text)
 
 
 @contextmanager
-def opened(target: Target) -> Iterator[Engine]:
-    """The engine of a target's database; what the database refuses is a TargetError."""
+def application(target: Target) -> Iterator[flask.Flask]:
+    """The application that a target means; TargetError where it has no API."""
+    served = load(target)
+    try:
+        if served.api is None or not isinstance(served.wsgi, flask.Flask):
+            raise without_api(target)
+        yield served.wsgi
+    finally:
+        served.close()
+
+
+@contextmanager
+def reviewed(target: Target) -> Iterator[Api]:
+    """The API of a target, in its application's context; TargetError where it has none."""
+    with application(target) as app, app.app_context():
+        yield built_api(app)
+
+
+@contextmanager
+def opened(target: Target) -> Iterator[Opened]:
+    """A target's database, and its settings; what the database refuses is a TargetError."""
     with ExitStack() as stack:
         if target.is_database:
-            engine = open_engine(target.text, writable=target.writable, connections=1)
-            stack.callback(engine.dispose)
+            found = _opened_database(target)
+            stack.callback(found.engine.dispose)
         else:
             wsgi = _find_application(target.text)
             if not isinstance(wsgi, flask.Flask) or "carboy" not in wsgi.extensions:
                 raise without_api(target)
             stack.enter_context(wsgi.app_context())
-            engine = engine_of(wsgi)
+            found = Opened(engine_of(wsgi), settings_of(wsgi))
         try:
-            yield engine
+            yield found
         except sa.exc.SQLAlchemyError as error:
+            engine = found.engine
             is_file = engine.dialect.name == "sqlite"
             name = sqlite_path(engine.url) if is_file else shown(engine.url)
             original = getattr(error, "orig", None) or error
             raise TargetError(f"{name}: {first_line(original)}") from None
+
+
+def _opened_database(target: Target) -> Opened:
+    try:
+        known = read_settings({}, outside())
+    except SettingError as error:
+        raise TargetError(str(error)) from None
+    return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
 
 
 def without_api(target: Target) -> TargetError:
@@ -105,10 +145,10 @@ def _load_database(target: Target) -> Served:
     engine = open_engine(target.text, writable=target.writable, connections=target.connections)
     try:
         reflected = _reflect(engine, target)
-        app = reflected_app(engine, reflected, target.prefix)
+        app = reflected_app(engine, reflected, target)
         with app.app_context():
             schema = api_of(app).schema
-    except (SchemaError, settings.SettingError) as error:
+    except (SchemaError, SettingError) as error:
         engine.dispose()
         raise TargetError(str(error)) from None
     except TargetError:
@@ -138,13 +178,12 @@ def _reflect(engine: Engine, target: Target) -> Reflected:
     return reflected
 
 
-def reflected_app(engine: Engine, reflected: Reflected, prefix: str) -> flask.Flask:
-    """A Flask application that is nothing but the API; ``CARBOY_*`` variables set it up."""
+def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask.Flask:
+    """A Flask application that is nothing but the API."""
+    prefix = target.prefix
     app = flask.Flask("carboy", static_folder=None, template_folder=None)
-    names = {row.name for row in settings.TABLE}
-    app.config |= {name: value for name, value in os.environ.items() if name in names}
     app.config["CARBOY_PREFIX"] = prefix
-    Carboy(app, engine, policy=OPEN).register(*reflected.registrations)
+    Carboy(app, engine, policy=_POLICIES[target.openness]).register(*reflected.registrations)
     if prefix.strip("/"):
 
         def home() -> Response:
@@ -163,10 +202,10 @@ def _load_application(text: str) -> Served:
     if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
         try:
             with wsgi.app_context():
-                schema, prefix = api_of(wsgi).schema, wsgi.config.get("CARBOY_PREFIX", "/api")
-        except (SchemaError, sa.exc.SQLAlchemyError) as error:
+                schema, prefix = api_of(wsgi).schema, settings_of(wsgi).prefix
+        except (SchemaError, SettingError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
-    return Served(wsgi=wsgi, title=text, api=schema, prefix=str(prefix).rstrip("/"))
+    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix.rstrip("/"))
 
 
 def _find_application(text: str) -> Callable[..., Any]:

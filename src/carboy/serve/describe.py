@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from ..pipeline import allowed_methods
-from ..schema import Field, FieldType, Kind, Relation, Resource, Schema
+from ..ops.review import Answer, Line, ResourceReview, Review, Verdict
+from ..pipeline import HISTORY_METHODS, allowed_methods
+from ..schema import Field, FieldType, Kind, Reflected, Relation, Resource, Schema
+from .app import Served, Target
 
 
 def routes(schema: Schema, prefix: str) -> list[dict[str, Any]]:
@@ -19,6 +22,8 @@ def routes(schema: Schema, prefix: str) -> list[dict[str, Any]]:
         if resource.key:
             key = ",".join(f"<{field.name}>" for field in resource.key)
             found.append(_route(f"{path}/{key}", allowed_methods(resource, True), resource.name))
+        if resource.history:
+            found.append(_route(f"{path}/{key}/history", HISTORY_METHODS, resource.name))
     return found
 
 
@@ -57,6 +62,7 @@ def _field(field: Field, resource: Resource) -> dict[str, Any]:
         "type": type_label(field.type),
         "nullable": field.nullable,
         "readable": field.readable,
+        "secret": field.secret,
         "writable": field.writable,
         "key": field in resource.key,
     }
@@ -107,7 +113,8 @@ def _marks(field: dict[str, Any]) -> str:
     marks = {
         "key": field["key"],
         "nullable": field["nullable"],
-        "hidden": not field["readable"],
+        "hidden": not field["readable"] and not field["secret"],
+        "hidden (looks like a secret)": field["secret"],
         "writable": field["writable"],
     }
     return ", ".join(mark for mark, holds in marks.items() if holds)
@@ -124,3 +131,71 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def openness(served: Served, target: Target) -> Iterator[str]:
+    """To whom a database is open, how to make a key for it, and what is hidden in it."""
+    if served.reflected is None:
+        return
+    writes = served.writable
+    if target.openness == "open":
+        does = "read and write" if writes else "read"
+        yield f"Open: whoever is on this machine may {does}. On any other address it would be"
+        yield "closed; don't put it behind a proxy like this."
+    else:
+        reads = target.openness == "public"
+        yield "Public: everybody may read." if reads else "Closed: reading takes a key."
+        if writes:
+            yield "Writing takes a key with the role writer."
+        if writes or not reads:
+            # The URL may hold a password.
+            name = "DATABASE_URL" if "://" in target.text else shlex.quote(target.text)
+            role = " --role writer" if writes else ""
+            yield f"  carboy keys create {name} --name NAME{role}"
+    yield from about_secrets(served.reflected)
+
+
+def about_secrets(reflected: Reflected) -> Iterator[str]:
+    """The columns that are hidden because they look like secrets, and those that can't be."""
+    found = reflected.registrations
+    hidden = [f"{r.name}.{column}" for r in found for column in r.secrets]
+    keys = [f"{r.name}.{column}" for r in found for column in r.secret_keys]
+    if hidden:
+        yield f"Hidden, for they look like secrets: {', '.join(hidden)}"
+    if keys:
+        yield f"Readable, for they are keys, though they look like secrets: {', '.join(keys)}"
+
+
+def answer_lines(answer: Answer) -> Iterator[str]:
+    """An answer: yes or no first, then why."""
+    where = answer.resource if answer.key is None else f"{answer.resource}/{answer.key}"
+    may = "may" if answer.allowed else "may not"
+    yield f"{'yes' if answer.allowed else 'no'}: {answer.actor} {may} {answer.action} {where}"
+    rows = [(f"{answer.decided_by} rule:", answer.rule)]
+    if answer.condition is not None:
+        rows.append(("condition:", answer.condition))
+    if answer.row is not None:
+        rows.append(("row:", answer.row))
+    yield from (f"  {line}" for line in aligned(rows))
+
+
+def review_tables(review: Review) -> list[tuple[str, list[str]]]:
+    """For each resource its name, and aligned lines of its rules; conditions are notes below."""
+    return [(r.name, _review_lines(review.actors, r)) for r in review.resources]
+
+
+def _review_lines(actors: Sequence[str], resource: ResourceReview) -> list[str]:
+    notes: dict[str, int] = {}
+
+    def cell(verdict: Verdict) -> str:
+        if verdict.condition is None:
+            return verdict.allowed
+        return f"{verdict.allowed} [{notes.setdefault(verdict.condition, len(notes) + 1)}]"
+
+    def cells(line: Line) -> tuple[str, ...]:
+        what = line.action if line.field is None else f"{line.action} {line.field}"
+        return (what, *map(cell, line.verdicts), line.rule)
+
+    rows = [cells(line) for line in resource.lines]
+    table = aligned([("", *actors, "rule"), *rows])
+    return [*table, *(f"[{number}] {note}" for note, number in notes.items())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import multiprocessing
 import signal
 import socket
@@ -73,12 +74,27 @@ def worker_application(target: Target) -> Callable[..., Any]:
         sys.exit(1)
 
 
-def reserve(host: str, port: int) -> tuple[str, int]:
-    """The address and port to listen on, port 0 being any free one; TargetError if it's taken."""
+def resolve(host: str) -> str:
+    """The address that a host's name stands for; TargetError where it is none."""
+    return str(_resolved(host, 0)[1][0])
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError:
         raise TargetError(f"--host {host} is no address of this machine") from None
+    return family, address
+
+
+def reserve(host: str, port: int) -> tuple[str, int]:
+    """The address and port to listen on, port 0 being any free one; TargetError if it's taken."""
+    family, address = _resolved(host, port)
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # Not SO_REUSEPORT, which would share a port that another server has.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -75,6 +75,14 @@ def rows_within(
     return sa.select(*own).select_from(source).where(_one_of(own, values), allowed)
 
 
+def rows_left(resource: Resource, keys: Sequence[tuple[Any, ...]]) -> sa.Select[Any]:
+    """How many rows with these keys there are."""
+    source = resource.source
+    columns = [own_column(source, field.column) for field in resource.key]
+    count = sa.select(sa.func.count()).select_from(source)
+    return count.where(_one_of(columns, keys))
+
+
 def _locked(query: sa.Select[Any]) -> sa.Select[Any]:
     # Not the lock that foreign keys pointing at the row would have to wait for.
     return query.with_for_update(key_share=True).options(lazyload("*"))

@@ -195,6 +195,10 @@ class Dialect(ABC):
         """A place inside a JSON value, as JSON or as text."""
 
     @abstractmethod
+    def json_members(self, document: Expression, names: Sequence[str]) -> Expression:
+        """A JSON object with only the members of these names, of a text; NULL without any."""
+
+    @abstractmethod
     def like(self, value: Expression, name: str, *, fold_case: bool) -> Expression:
         """LIKE with the parameter called ``name``; case counts unless it is folded."""
 

@@ -191,6 +191,11 @@ class PostgreSQL(Dialect):
             )
         return value
 
+    def json_members(self, document: Expression, names: Sequence[str]) -> Expression:
+        members = sa.func.json_each(sa.cast(document, sa.JSON)).table_valued("key", "value")
+        chosen = sa.func.json_object_agg(members.c.key, members.c.value, type_=sa.JSON)
+        return sa.select(chosen).where(members.c.key.in_(names)).scalar_subquery()
+
     def like(self, value: Expression, name: str, *, fold_case: bool) -> Expression:
         pattern = sa.bindparam(name, type_=sa.Text)
         text = sa.cast(value, sa.Text)

@@ -216,6 +216,15 @@ class SQLite(Dialect):
             return sa.func.carboy_json_text(valid, path, type_=sa.Text)
         return valid.op("->", return_type=sa.JSON())(sa.literal(path, sa.Text))
 
+    def json_members(self, document: Expression, names: Sequence[str]) -> Expression:
+        members = sa.func.json_each(document).table_valued("key", "value", "type")
+        # json_each hands over the text of arrays and objects, and values of all others.
+        nested = members.c.type.in_([_constant("'array'"), _constant("'object'")])
+        value = sa.case((nested, members.c.value), else_=sa.func.json_quote(members.c.value))
+        chosen = sa.func.json_group_object(members.c.key, _json(value), type_=sa.Text)
+        some = sa.func.nullif(chosen, _constant("'{}'"), type_=sa.Text)
+        return sa.select(some).where(members.c.key.in_(names)).scalar_subquery()
+
     def like(self, value: Expression, name: str, *, fold_case: bool) -> Expression:
         if fold_case:
             text: Expression = sa.func.carboy_lower(value)

@@ -1,0 +1,87 @@
+"""What an application brings along: Flask's routes and request bodies, an engine, a secret."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import msgspec
+from sqlalchemy.engine import Engine
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter
+
+from .errors import BadRequest, PayloadTooLarge
+from .request import check_content_type
+from .schema import SchemaError
+from .settings import Settings
+
+
+class KeyConverter(BaseConverter):
+    """A row's key in a path: any text, slashes and line breaks included."""
+
+    regex = r"(?s:.+)"
+    part_isolating = False
+
+
+def add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: set[str]) -> None:
+    """Let a view answer every method, even those that HTTP doesn't know: a 405 is a problem too.
+
+    ``add_url_rule`` can't say so, and adds an OPTIONS of its own.
+    """
+    app.view_functions[endpoint] = view
+    for path in sorted(paths):
+        rule = app.url_rule_class(
+            path, endpoint=endpoint, methods=None, strict_slashes=True, merge_slashes=False
+        )
+        rule.provide_automatic_options = False  # type: ignore[attr-defined]
+        app.url_map.add(rule)
+
+
+def body_of(settings: Settings) -> bytes:
+    """The request's body, read no further than the limit; Flask's own may be lower."""
+    request, limit = flask.request, settings.max_body_bytes
+    setting = "CARBOY_MAX_BODY_BYTES"
+    if request.max_content_length is not None and request.max_content_length <= limit:
+        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
+    # A body that is sent in chunks is cut off at the maximum without a word, so one byte more is
+    # read than is allowed.
+    request.max_content_length = limit + 1
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes ({setting})")
+    cut_off = BadRequest("the body ends before its Content-Length")
+    try:
+        body = request.get_data()
+    except RequestEntityTooLarge:
+        raise too_large from None
+    except ClientDisconnected:
+        raise cut_off from None
+    if len(body) > limit:
+        raise too_large
+    # Servers that end the input themselves, as granian does, don't tell that it was cut off.
+    if len(body) < (request.content_length or 0):
+        raise cut_off
+    return body
+
+
+def own_body(settings: Settings, body: Any) -> bytes:
+    """What a view of the application's own writes: its own data, or the request's JSON."""
+    if body is not None:
+        return msgspec.json.encode(body)
+    check_content_type(flask.request.content_type)
+    return body_of(settings)
+
+
+def engine_in(source: Any) -> Engine:
+    """The engine of a Flask extension's object, or the engine itself."""
+    engine = source if isinstance(source, Engine) else getattr(source, "engine", None)
+    if isinstance(engine, Engine):
+        return engine
+    raise SchemaError(f"{source!r} is no Engine and has none; give Carboy your db object")
+
+
+def cursor_key_of(app: flask.Flask, engine: Engine) -> bytes:
+    """Signs cursors; the same in every worker even where the application has no secret."""
+    secret = app.secret_key or engine.url.render_as_string(hide_password=False)
+    material = secret if isinstance(secret, bytes) else str(secret).encode()
+    return hashlib.sha256(b"carboy cursors" + material).digest()

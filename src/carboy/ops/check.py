@@ -1,0 +1,203 @@
+"""What ``carboy check`` looks at: one small function for each fault, and the table of them.
+
+An error is unsafe, or fails; a warning may be meant, or may become slow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from . import check_access, check_database, check_settings
+from .checked import Checked, Fault
+
+Level: TypeAlias = Literal["error", "warning"]
+
+
+class Finding(Struct, frozen=True):
+    """A fault, what it means here, and what to do about it."""
+
+    name: str
+    level: Level
+    detail: str
+    fix: str
+
+
+class Check(Struct, frozen=True):
+    """One row of the table; ``finds`` says in a sentence what is a fault."""
+
+    name: str
+    level: Level
+    finds: str
+    run: Callable[[Checked], Iterable[Fault]]
+
+
+CHECKS = (
+    Check(
+        "debug",
+        "error",
+        "`DEBUG` is on, so that errors show code, or `TESTING` is.",
+        check_settings.debug,
+    ),
+    Check(
+        "profile",
+        "warning",
+        "`CARBOY_PROFILE` isn't `production`.",
+        check_settings.profile,
+    ),
+    Check(
+        "secret-key",
+        "error",
+        "`SECRET_KEY` is missing, short, or one that is found in examples.",
+        check_settings.secret_key,
+    ),
+    Check(
+        "jwt-secret",
+        "error",
+        "`CARBOY_JWT_SECRET` is found in examples, repeats itself, or is `SECRET_KEY`.",
+        check_settings.jwt_secret,
+    ),
+    Check(
+        "cors-any",
+        "warning",
+        "`CARBOY_CORS_ORIGINS` is `*`: every page may read what anybody may.",
+        check_settings.cors_any,
+    ),
+    Check(
+        "http-origin",
+        "warning",
+        "An origin in `CARBOY_CORS_ORIGINS` or `CARBOY_TRUSTED_ORIGINS` is without TLS.",
+        check_settings.http_origin,
+    ),
+    Check(
+        "cookie-secure",
+        "warning",
+        "The application has a login, and `SESSION_COOKIE_SECURE` is off.",
+        check_settings.cookie_secure,
+    ),
+    Check(
+        "rate-limit",
+        "warning",
+        "`CARBOY_RATE_LIMIT` is empty.",
+        check_settings.rate_limit,
+    ),
+    Check(
+        "rate-limit-memory",
+        "warning",
+        "Several workers each count requests for themselves.",
+        check_settings.rate_limit_memory,
+    ),
+    Check(
+        "dotenv",
+        "warning",
+        "There is a file `.env`, and no `python-dotenv` to read it.",
+        check_settings.dotenv,
+    ),
+    Check(
+        "driver",
+        "warning",
+        "The PostgreSQL driver is another than psycopg, or psycopg without its C part.",
+        check_settings.driver,
+    ),
+    Check(
+        "sqlite-workers",
+        "warning",
+        "Several workers write to one SQLite file.",
+        check_settings.sqlite_workers,
+    ),
+    Check(
+        "pool",
+        "warning",
+        "A worker has more threads than its engine has connections.",
+        check_settings.pool,
+    ),
+    Check(
+        "policy-raises",
+        "error",
+        "A policy's rule raises for an actor: nobody, a signed-in one, one with every role.",
+        check_access.policy_raises,
+    ),
+    Check(
+        "open-writes",
+        "error",
+        "Without credentials, anybody may change or delete every row.",
+        check_access.open_writes,
+    ),
+    Check(
+        "open-creates",
+        "warning",
+        "Without credentials, anybody may create rows.",
+        check_access.open_creates,
+    ),
+    Check(
+        "secret-fields",
+        "error",
+        "A field that is named like a secret may be read without a role.",
+        check_access.secret_fields,
+    ),
+    Check(
+        "open-reads",
+        "warning",
+        "Without credentials, anybody may read all fields of every row.",
+        check_access.open_reads,
+    ),
+)
+DATABASE_CHECKS = (
+    Check(
+        "tables",
+        "error",
+        "A resource's table isn't in the database.",
+        check_database.tables,
+    ),
+    Check(
+        "max-connections",
+        "warning",
+        "The pools of all workers may open more connections than PostgreSQL takes.",
+        check_database.max_connections,
+    ),
+    Check(
+        "api-keys",
+        "warning",
+        "An API key never expires.",
+        check_database.api_keys,
+    ),
+    Check(
+        "search-index",
+        "warning",
+        "A resource's search fields have no index.",
+        check_database.search_index,
+    ),
+    Check(
+        "relation-index",
+        "warning",
+        "A relation's column has no index: each row of a list scans the other table.",
+        check_database.relation_index,
+    ),
+)
+REACHABLE = Check(
+    "database",
+    "error",
+    "The database can't be reached; what is asked of it is left out.",
+    check_database.unreachable,
+)
+
+
+def check(app: Checked) -> list[Finding]:
+    """Everything that is wrong or unsafe, errors first."""
+    with warnings.catch_warnings():
+        # Types and indexes that SQLAlchemy doesn't know; no check needs them.
+        warnings.simplefilter("ignore", sa.exc.SAWarning)
+        found = [*_findings(CHECKS, app), *_findings((REACHABLE,), app)]
+        if all(finding.name != REACHABLE.name for finding in found):
+            found += _findings(DATABASE_CHECKS, app)
+    return sorted(found, key=lambda finding: finding.level)
+
+
+def _findings(checks: Iterable[Check], app: Checked) -> Iterator[Finding]:
+    for each in checks:
+        for fault in each.run(app):
+            yield Finding(each.name, each.level, fault.detail, fault.fix)

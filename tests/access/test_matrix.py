@@ -1,0 +1,116 @@
+"""The access matrix: every actor, operation and leak path, on both databases.
+
+A route, operator, aggregate, parameter, preference or request header without an expectation
+fails the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+
+import pytest
+import sqlalchemy as sa
+
+from tests.conftest import empty_postgresql_database
+
+from .expected import FIELDS_EXPECTED, OPERATIONS_EXPECTED, ROWS_EXPECTED
+from .leaks import FIELDS, ROWS, Ask, Subject, computed, leaks
+from .matrix import ACTORS, BAD, OPERATIONS, TOLD, Vault, hidden_words, routes
+from .vault import WORLDS, Which, fill
+
+LEAKS: Mapping[str, tuple[Subject, Which, Mapping[str, Sequence[Ask]]]] = {
+    "rows": (ROWS, "other", leaks(ROWS)),
+    "fields": (FIELDS, "changed", leaks(FIELDS)),
+}
+EXPECTED = {"rows": ROWS_EXPECTED, "fields": FIELDS_EXPECTED}
+LEAK_CELLS = [(what, path, actor) for what in LEAKS for path in LEAKS[what][2] for actor in ACTORS]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def vault(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Vault]:
+    """The vault's worlds on each database."""
+    folder = tmp_path_factory.mktemp("vault")
+    with ExitStack() as stack:
+        urls = {which: f"sqlite:///{folder / which}.sqlite" for which in WORLDS}
+        if request.param == "postgresql":
+            server = request.getfixturevalue("postgresql_url")
+            new = empty_postgresql_database
+            urls = {which: stack.enter_context(new(server)) for which in WORLDS}
+        vault = Vault({which: sa.create_engine(url) for which, url in urls.items()})
+        yield vault
+        vault.close()
+
+
+def test_every_route_has_expectations(vault: Vault) -> None:
+    """Whatever rule and method the application answers stands in the table of operations."""
+    assert routes(vault.app) == {(rule, ask.method) for rule, ask in OPERATIONS.values()}
+    assert OPERATIONS_EXPECTED.keys() == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_every_leak_path_has_expectations(what: str) -> None:
+    """Whatever the grammar takes has requests here, and these stand in the tables."""
+    found = LEAKS[what][2].keys()
+    assert computed() - found == set()
+    assert EXPECTED[what].keys() == found
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_is_answered_as_expected(vault: Vault, name: str, actor: str) -> None:
+    """By its status, by what changes in the database, and without a hidden word."""
+    _, ask = OPERATIONS[name]
+    vault.enter("seen")
+    before = vault.content()
+    answers = vault.ask(actor, ask)
+    changed = vault.content() != before
+    if changed:
+        fill(vault.engine, "seen")
+    cell = f"{answers[0].status}{'+' if changed else ''}"
+    assert cell == OPERATIONS_EXPECTED[name][actor], answers
+    for of in (ROWS, FIELDS):
+        assert actor in of.seers or not hidden_words(of, ask, answers)
+
+
+@pytest.mark.parametrize(("what", "path", "actor"), LEAK_CELLS)
+def test_a_leak_path_tells_what_is_expected(vault: Vault, what: str, path: str, actor: str) -> None:
+    """Two worlds that differ in what is hidden answer the same, and without a hidden word."""
+    of, other, asks = LEAKS[what]
+    expected = EXPECTED[what][path][actor]
+    statuses: set[int] = set()
+    same = True
+    for ask in asks[path]:
+        answers = vault.ask(actor, ask)
+        statuses |= {answer.status for answer in answers}
+        if same:  # one difference is enough for a "!"
+            same = answers == vault.ask(actor, ask, other)
+            assert same or expected.endswith("!"), ask
+        assert actor in of.seers or not hidden_words(of, ask, answers)
+    cell = ",".join(map(str, sorted(statuses))) + ("=" if same else "!")
+    assert cell == expected
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_nobody_is_expected_to_see_what_is_hidden(what: str) -> None:
+    """No cell lets a difference pass to who may not read it, but for the paths in TOLD."""
+    seers = LEAKS[what][0].seers
+    for path, cells in EXPECTED[what].items():
+        for actor, cell in cells.items():
+            assert cell.endswith("=") or actor in seers or path in TOLD, (path, actor)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_credential_is_a_401_everywhere(vault: Vault, bad: str) -> None:
+    """On every operation, and by the first request of every leak path; and it changes nothing."""
+    vault.enter("seen")
+    before = vault.content()
+    asks = [ask for _, ask in OPERATIONS.values()]
+    asks += [each[0] for each in LEAKS["rows"][2].values()]
+    for ask in asks:
+        answers = vault.ask(bad, ask)
+        assert [answer.status for answer in answers] == [401], ask
+        assert not any(hidden_words(of, ask, answers) for of in (ROWS, FIELDS))
+    assert vault.content() == before
