@@ -77,6 +77,7 @@ def empty_mariadb_database(server_url: str) -> Iterator[str]:
             user=url.username,
             password=url.password or "",
             autocommit=True,
+            ssl_disabled=True,
         )
     ) as connection:
         connection.cursor().execute(f"CREATE DATABASE {name}")
@@ -93,14 +94,24 @@ def shared_postgresql_url(postgresql_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, on SQLite, on PostgreSQL and on MariaDB in turn."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
+KINDS = ("sqlite", "postgresql", "mariadb")
+
+
+@contextmanager
+def empty_database(request: pytest.FixtureRequest, kind: str, file: Path) -> Iterator[str]:
+    """A new database of a kind, as its URL; SQLite's is the file."""
+    if kind == "sqlite":
+        yield f"sqlite:///{file}"
         return
     empty = {"postgresql": empty_postgresql_database, "mariadb": empty_mariadb_database}
-    with empty[request.param](request.getfixturevalue(f"{request.param}_url")) as url:
+    with empty[kind](request.getfixturevalue(f"{kind}_url")) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of each kind in turn."""
+    with empty_database(request, request.param, tmp_path / "test.sqlite") as url:
         yield url
 
 

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
-from tests.conftest import empty_mariadb_database, empty_postgresql_database, served_client
+from tests.conftest import empty_database, served_client
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "chinook" / "chinook.sqlite"
 SHAPE = """
@@ -108,8 +108,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module", params=["postgresql", "mariadb"])
 def copy_url(request: pytest.FixtureRequest, file: Path) -> Iterator[str]:
     """The same tables and rows in a database of a server."""
-    empty = {"postgresql": empty_postgresql_database, "mariadb": empty_mariadb_database}
-    with empty[request.param](request.getfixturevalue(f"{request.param}_url")) as url:
+    with empty_database(request, request.param, file) as url:
         _copy(f"sqlite:///file:{file}?mode=ro&uri=true", url)
         yield url
 

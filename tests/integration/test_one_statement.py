@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import empty_databases
+from tests.conftest import KINDS, empty_database
 from tests.property.data import load, make_data
 from tests.property.models import FAMILIES
 from tests.property.server import Server
@@ -33,15 +33,15 @@ READS = (
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=KINDS)
 def server(
     request: pytest.FixtureRequest,
-    servers: Mapping[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """The league on each database."""
-    with empty_databases(servers, tmp_path_factory.mktemp("one")) as urls:
-        served = Server(LEAGUE, urls[request.param])
+    file = tmp_path_factory.mktemp("one") / "test.sqlite"
+    with empty_database(request, request.param, file) as url:
+        served = Server(LEAGUE, url)
         load(served.engine, LEAGUE, DATA)
         yield served
         served.close()

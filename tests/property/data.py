@@ -14,6 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from tests.databases import in_any_order
+
 from .models import Family, kind_of
 
 
@@ -138,18 +140,13 @@ def finite(data: Data) -> Data:
 def load(engine: Engine, family: Family, data: Data) -> None:
     """Put the rows, and nothing else, into the database."""
     tables = family.base.metadata.sorted_tables
-    with engine.begin() as connection:
-        if engine.dialect.name == "mariadb":
-            # Rows that point at one another: here no foreign key waits for the COMMIT.
-            connection.exec_driver_sql("SET foreign_key_checks = 0")
+    with engine.begin() as connection, in_any_order(connection):
         for table in reversed(tables):
             connection.execute(table.delete())
         for table in tables:
-            rows = [{name: _stored(value) for name, value in r.items()} for r in data[table.name]]
+            rows = [{k: _stored(value) for k, value in r.items()} for r in data[table.name]]
             if rows:
                 connection.execute(table.insert(), rows)
-        if engine.dialect.name == "mariadb":
-            connection.exec_driver_sql("SET foreign_key_checks = 1")
 
 
 def _stored(value: Any) -> Any:

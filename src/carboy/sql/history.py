@@ -65,8 +65,9 @@ class _HistoryBuilder:
         shown = number(self.plan.limit)
         if self.plan.offset is not None:
             shown = self.expressions.slot(self.plan.offset) + shown
-        array = self.dialect.json_aggregate(self._entry(rows), rows.c.row_index <= shown, [rows.c.row_index])
-        last = sa.func.max(sa.case((rows.c.row_index == shown, rows.c.id)))
+        index = rows.c.row_index
+        array = self.dialect.json_aggregate(self._entry(rows), index <= shown, [index])
+        last = sa.func.max(sa.case((index == shown, rows.c.id)))
         columns: list[Expression] = [self.dialect.body(array), sa.func.count(), last]
         return sa.select(*columns, self._is_known()).select_from(rows)
 

@@ -22,7 +22,7 @@ def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
     if plan.limit is not None and plan.offset is not None:
         offset = builder.expressions.slot(plan.offset)
         select = select.limit(number(plan.limit)).offset(offset)
-    rows = select.subquery(builder.expressions.fresh("r"))
+    rows = dialect.in_order(select).subquery(builder.expressions.fresh("r"))
     value = _object(planned, builder, rows)
     if plan.one:
         return sa.select(dialect.body(value)).select_from(rows)

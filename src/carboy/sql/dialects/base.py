@@ -149,6 +149,10 @@ class Dialect(ABC):
         query = sa.select(value(page)).select_from(page)
         return query.limit(sa.literal_column("1")).correlate(rows.parent)
 
+    def in_order(self, select: sa.Select[Any]) -> sa.Select[Any]:
+        """A select that keeps its order as a subquery."""
+        return select
+
     def tied(self, condition: ColumnElement[bool], parent: FromClause) -> Tied:
         """What of a condition can stand in a subquery in FROM: all, where that sees outward."""
         return Tied(condition)

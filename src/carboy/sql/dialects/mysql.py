@@ -31,6 +31,7 @@ SET group_concat_max_len = 1073741824, max_error_count = 65535,
     sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO')
 """
 _CUT = {1260, 1301}
+_ANY_NUMBER = str(2**63 - 1)
 _MOST_DIGITS = 65
 _MOST_DECIMALS = 38
 
@@ -89,7 +90,7 @@ def _compile_joined(element: Joined, compiler: SQLCompiler, **options: Any) -> s
     sql += " SEPARATOR ','"
     if element.limited or element.skips:
         # There is no OFFSET without a LIMIT.
-        limit = bounds[0] if element.limited else str(2**63 - 1)
+        limit = bounds[0] if element.limited else _ANY_NUMBER
         sql += f" LIMIT {limit}"
         sql += f" OFFSET {bounds[-1]}" if element.skips else ""
     return sql + ")"
@@ -152,6 +153,10 @@ class MySQL(Dialect):
         if rows.offset is not None:
             query = query.offset(rows.offset)
         return query.correlate(rows.parent)
+
+    def in_order(self, select: sa.Select[Any]) -> sa.Select[Any]:
+        """Without a limit the order of a subquery is dropped."""
+        return select if select._limit_clause is not None else select.limit(_constant(_ANY_NUMBER))
 
     def tied(self, condition: ColumnElement[bool], parent: FromClause) -> Tied:
         return split_ties(condition, parent)

@@ -16,6 +16,7 @@ from ...plan.nodes import Search
 from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 from .sqlite_functions import FUNCTIONS
+from .words import lowered
 
 _FIND_INDEXES = r"""
 SELECT m.name, json_group_array(c.name)
@@ -44,7 +45,7 @@ class FoldedGlob(Glob):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """As ``Glob``, in lower case."""
-        return None if value is None else to_glob(value.lower())
+        return None if value is None else to_glob(lowered(value))
 
 
 def to_glob(pattern: str) -> str:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ...plan.text_query import AllOf, AnyOf, NoneOf, Phrase, TextQuery, Word, parse_text_query
-from .words import web_query, words_of
+from .words import lowered, web_query, words_of
 
 _PATH_STEP = re.compile(r'\."([^"]*)"|\[#?(-?[0-9]+)\]')
 # Halves go up, as in PostgreSQL; the precision is beyond that of any number stored.
@@ -24,7 +24,7 @@ _text_query = lru_cache(maxsize=64)(parse_text_query)
 
 def lower(value: Any) -> str | None:
     """Lower case beyond ASCII."""
-    return None if value is None else str(value).lower()
+    return None if value is None else lowered(str(value))
 
 
 def to_base64(value: Any) -> str | None:

@@ -18,6 +18,13 @@ class WebTerm(Struct, frozen=True):
     without: bool
 
 
+def lowered(text: str) -> str:
+    """Text as comparisons in any case see it: a character for each of its characters."""
+    if text.isascii():
+        return text.lower()
+    return "".join(small if len(small := c.lower()) == 1 else c for c in text)
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text, in lower case."""
     return _WORD.findall(text.lower())
