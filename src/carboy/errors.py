@@ -36,6 +36,10 @@ from typing import ClassVar
 from msgspec import UNSET, Struct, UnsetType
 
 
+class CommandError(Exception):
+    """What keeps a command from its work: one line with the fault and the fix, and no password."""
+
+
 class Problem(Struct, frozen=True, omit_defaults=True):
     """One fault in what the client sent.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import flask
@@ -14,6 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from .access import (
+    ANONYMOUS,
     CLOSED,
     PUBLIC,
     UNLIMITED,
@@ -23,6 +25,7 @@ from .access import (
     Policy,
     check_policy,
 )
+from .admin import Route, Visit, routes, visit
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
@@ -30,7 +33,7 @@ from .errors import (
     NotFound,
 )
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, own_body
+from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, engines_in, own_body
 from .identify import Identify, Login
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
@@ -132,6 +135,8 @@ class Carboy:
             built = cast(State, app.extensions[_KEY])
             reads = DirectReads(app, settings, edge, identify, lambda: built.api)
             app.wsgi_app = reads  # type: ignore[method-assign]
+        for route in routes(settings):
+            add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
         add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -190,7 +195,7 @@ class Carboy:
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,
-        select: sa.Select[Any],
+        select: sa.Select[*tuple[Any, ...]],
         shape: str | None = None,
         *,
         one: bool = False,
@@ -309,13 +314,7 @@ class Carboy:
         return state.api
 
     def _build(self, state: State) -> Api:
-        engine = engine_in(state.source)
-        settings = state.settings
-        if settings.row_security and engine.dialect.name != "postgresql":
-            raise SettingError(
-                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
-                "to 0"
-            )
+        engines, settings = engines_in(state.source), state.settings
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
@@ -325,12 +324,8 @@ class Carboy:
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(
-                engine,
-                statements=settings.statement_cache,
-                row_security=settings.row_security,
-            ),
-            cursor_key=cursor_key_of(flask.current_app, engine),
+            databases=_databases(engines, schema, settings),
+            cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
         )
 
@@ -372,9 +367,46 @@ class Carboy:
 
         return self._attended(respond)
 
-    def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
+    def _route_view(self, route: Route, **names: str) -> flask.Response:
+        def respond(who: Actor) -> Response:
+            return visit(route, flask.request.method, Visit(who, names, self._api))
+
+        return self._attended(respond, known=bool(route.roles))
+
+    def _attended(
+        self, respond: Callable[[Actor], Response], *, known: bool = True
+    ) -> flask.Response:
+        """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
-        return _to_flask(attended(edge, flask.request.environ, lambda: self.actor, respond))
+        identify = (lambda: self.actor) if known else (lambda: ANONYMOUS)
+        return _to_flask(attended(edge, flask.request.environ, identify, respond))
+
+
+def _databases(
+    engines: Mapping[str | None, Engine], schema: Schema, settings: Settings
+) -> dict[str | None, Database]:
+    """The default database, and the others that resources are in."""
+    found: dict[str | None, Database] = {}
+    for resource in (None, *schema.exposed()):
+        bind = resource.bind if resource is not None else None
+        if bind in found:
+            continue
+        if bind not in engines:
+            raise SchemaError(
+                f"resource {resource and resource.name!r}: there is no database for its "
+                f"__bind_key__ {bind!r}; add it to SQLALCHEMY_BINDS"
+            )
+        name = engines[bind].dialect.name
+        if settings.row_security and name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {name} has none, so set it to 0"
+            )
+        found[bind] = Database(
+            engines[bind],
+            statements=settings.statement_cache,
+            row_security=settings.row_security,
+        )
+    return found
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -51,6 +51,11 @@ class ProblemDocument(Struct, frozen=True, omit_defaults=True):
     errors: tuple[Problem, ...] = ()
 
 
+def respond_json(value: Any, status: int = 200) -> Response:
+    """A value of Python's as JSON."""
+    return Response(status, (JSON,), msgspec.json.encode(value))
+
+
 def respond_error(error: ApiError) -> Response:
     """An error as application/problem+json."""
     document = ProblemDocument(
@@ -227,7 +232,7 @@ def respond_index(prefix: str, resources: Sequence[tuple[str, bool]]) -> Respons
         {"name": name, "url": f"{prefix}/{quote(name, safe='')}", "writable": writable}
         for name, writable in resources
     ]
-    return Response(200, (JSON,), msgspec.json.encode({"resources": entries}))
+    return respond_json({"resources": entries})
 
 
 def respond_write(request: Request, plan: WritePlan, result: WriteResult) -> Response:

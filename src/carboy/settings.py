@@ -37,6 +37,8 @@ TABLE = (
         "`development`, `testing` or `production`; empty for what TESTING and DEBUG say.",
     ),
     Setting("CARBOY_PREFIX", "/api", "The path under which the API stands."),
+    Setting("CARBOY_HEALTH_PATH", "/health", "The path of the health checks; empty for none."),
+    Setting("CARBOY_ADMIN_PATH", "/admin", "The path of what admins alone see; empty for none."),
     Setting("CARBOY_PAGE_SIZE", 20, "Rows of a list that asks for no limit.", 1),
     Setting("CARBOY_MAX_PAGE_SIZE", 1000, "The largest limit or per_page.", 1),
     Setting("CARBOY_MAX_DEPTH", 5, "How deep embeds may nest; 0 allows none."),
@@ -134,6 +136,8 @@ class Settings(Struct, frozen=True):
 
     profile: str = "production"
     prefix: str = "/api"
+    health_path: str = "/health"
+    admin_path: str = "/admin"
     page_size: int = 20
     max_page_size: int = 1000
     max_depth: int = 5

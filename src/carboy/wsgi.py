@@ -133,7 +133,9 @@ class DirectReads:
         """WSGI."""
         api = self._built() if environ["REQUEST_METHOD"] in _READS else None
         target = self._target(environ["PATH_INFO"]) if api is not None else None
-        if api is None or target is None or not self._unobserved():
+        if api is None or target is None or target[0] not in api.schema.resources:
+            return self._flask(environ, start_response)
+        if not self._unobserved():
             return self._flask(environ, start_response)
         if self._identify.needs_flask(environ):
             return self._flask(environ, start_response)
@@ -153,7 +155,7 @@ class DirectReads:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def _target(self, path: str) -> tuple[str, str | None] | None:
-        """The resource and the key that a path names; None for what Flask's routes answer."""
+        """The resource and the key that a path may name; None for what Flask's routes answer."""
         if not path.startswith(self._prefix):
             return None
         resource, slash, key = _decoded(path[len(self._prefix) :]).partition("/")

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 
+from ..errors import CommandError
 from ..execute.api_keys import TABLE, TOKEN_START, hash_secret
 from ..execute.tables import create_table
 
@@ -21,7 +22,7 @@ _LONGEST_NAME = 100
 _LONGEST_ID = 255
 
 
-class ApiKeyError(ValueError):
+class ApiKeyError(CommandError):
     """A key can't be made like this, or isn't there; the message says why."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import CommandError
 
-class TargetError(Exception):
-    """The message is one line, names the fault and the fix, and holds no password."""
+
+class TargetError(CommandError):
+    """The target can't be opened or served."""
