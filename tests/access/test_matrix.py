@@ -23,6 +23,8 @@ LEAKS: Mapping[str, tuple[Subject, Which, Mapping[str, Sequence[Ask]]]] = {
     "rows": (ROWS, "other", leaks(ROWS)),
     "fields": (FIELDS, "changed", leaks(FIELDS)),
 }
+# Refused on MariaDB, whoever asks.
+LACKING = ("filter:cs", "filter:cd", "filter:ov")
 EXPECTED = {"rows": ROWS_EXPECTED, "fields": FIELDS_EXPECTED}
 LEAK_CELLS = [(what, path, actor) for what in LEAKS for path in LEAKS[what][2] for actor in ACTORS]
 
@@ -77,6 +79,8 @@ def test_a_leak_path_tells_what_is_expected(vault: Vault, what: str, path: str, 
     """Two worlds that differ in what is hidden answer the same, and without a hidden word."""
     of, other, asks = LEAKS[what]
     expected = EXPECTED[what][path][actor]
+    if path in LACKING and vault.engine.dialect.name == "mariadb":
+        expected = "400="
     statuses: set[int] = set()
     same = True
     for ask in asks[path]:

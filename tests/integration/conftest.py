@@ -1,4 +1,4 @@
-"""Applications that are served on both databases while one module's tests run."""
+"""Applications that are served on every database while one module's tests run."""
 
 from __future__ import annotations
 

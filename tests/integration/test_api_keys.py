@@ -1,4 +1,4 @@
-"""API keys from first to last, on both databases."""
+"""API keys from first to last, on every database."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def served(
 
 @pytest.fixture
 def pair(served: Everywhere) -> Iterator[Everywhere]:
-    """The same, and whatever is asked of it, nothing may change in either database."""
+    """The same, and whatever is asked of it, nothing may change in any database."""
     before = [contents(one) for one in served]
     yield served
     assert [contents(one) for one in served] == before

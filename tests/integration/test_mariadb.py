@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import flask
 import pytest
@@ -52,7 +53,7 @@ RAW = sa.Table(
 
 
 @pytest.fixture(scope="module")
-def client(mariadb_url: str) -> Iterator[FlaskClient]:
+def engine(mariadb_url: str) -> Iterator[sa.Engine]:
     """Twenty megabytes on one shelf, none on the other, and MariaDB's own types."""
     with empty_mariadb_database(mariadb_url) as url:
         engine = sa.create_engine(url)
@@ -72,12 +73,28 @@ def client(mariadb_url: str) -> Iterator[FlaskClient]:
                 f"INSERT INTO raw_values VALUES (1, '{KEY}', 1999, '2024-01-01 05:00:00', 'a,b')"
             )
             connection.exec_driver_sql("SET time_zone = '+00:00'")
-        app = flask.Flask("mariadb")
-        api = Carboy(app, engine, policy=OPEN)
-        for source in (Shelf, Book, RAW):
-            api.resource(source)
-        yield app.test_client()
+        yield engine
         engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def client(engine: sa.Engine) -> FlaskClient:
+    """An application over it."""
+    return served(engine)
+
+
+def served(engine: sa.Engine) -> FlaskClient:
+    """A client of an application with all tables, and a view in an order of its own."""
+    app = flask.Flask("mariadb")
+    api = Carboy(app, engine, policy=OPEN)
+    for source in (Shelf, Book, RAW):
+        api.resource(source)
+
+    @app.get("/backwards")
+    def backwards() -> Any:
+        return api.read(sa.select(Book).order_by(Book.id.desc()), "id")
+
+    return app.test_client()
 
 
 @pytest.mark.parametrize(
@@ -95,6 +112,7 @@ def test_an_answer_is_whole_or_refused(client: FlaskClient, target: str) -> None
     """What is larger than the server's longest value is a 400, and never cut."""
     response = client.get(f"/api/{target}")
     if "count" in target:
+        assert response.status_code == 200, response.text[:200]
         assert response.json is not None
         assert response.json["data"] == [{"text": MEGABYTE, "count": 20}]
         return
@@ -121,6 +139,35 @@ def test_long_answers_that_fit_are_whole(client: FlaskClient) -> None:
     first, second = response.json["data"]
     assert [len(book["text"]) for book in first["books"]] == [2**20] * 12
     assert second == {"id": 2, "books": []}
+
+
+@pytest.mark.parametrize("lowered", ["", ", max_error_count = 0"])
+@pytest.mark.parametrize(
+    "path",
+    ["books?select=id,text&limit=4", "shelves?select=id,books(text)&books.limit=4"],
+)
+def test_a_connection_of_other_settings_cuts_no_answer(
+    engine: sa.Engine, path: str, lowered: str
+) -> None:
+    """What the application has set on the connection makes an error, and never half an answer."""
+    single = sa.create_engine(engine.url, pool_size=1, max_overflow=0)
+    client = served(single)
+    assert client.get("/api/books/1?select=id").json == {"id": 1}
+    with single.connect() as connection:
+        connection.exec_driver_sql(f"SET group_concat_max_len = 100{lowered}")
+    refused = client.get(f"/api/{path}")
+    assert refused.status_code == 400, refused.text[:200]
+    assert refused.json is not None
+    assert refused.json["type"].endswith("limit-exceeded")
+    whole = client.get(f"/api/{path}")
+    assert whole.status_code == 200, whole.text[:200]
+    assert len(whole.data) > 3 * len(MEGABYTE)
+    single.dispose()
+
+
+def test_a_view_keeps_its_order(client: FlaskClient) -> None:
+    """Also without a limit, where MariaDB drops the order of a subquery."""
+    assert client.get("/backwards").json == [{"id": number} for number in range(20, 0, -1)]
 
 
 def test_groups_of_no_rows(client: FlaskClient) -> None:

@@ -187,6 +187,8 @@ class Database:
     def require_whole(self, cursor: Any) -> None:
         """Refuse the result of a statement that the database has cut."""
         if self.dialect.was_cut(cursor):
+            # The application may have changed what the connection was told.
+            self.dialect.prepare(cursor.connection)
             raise LimitExceeded("the answer is larger than the database can make; ask for less")
 
     def prepare(self, connection: ManagesConnection) -> None:

@@ -1,7 +1,6 @@
 """Column types of Carboy's own tables, with as much room on every database.
 
-MariaDB's TEXT and BLOB end at 64 KB, its DATETIME keeps no fractions, and its text is compared
-as the server's collation says.
+MariaDB's TEXT and BLOB end at 64 KB, and its text is compared as the server's collation says.
 """
 
 from __future__ import annotations
@@ -27,8 +26,3 @@ def long_text() -> TypeEngine[str]:
 def long_bytes() -> TypeEngine[bytes]:
     """Bytes without a limit."""
     return sa.LargeBinary().with_variant(mysql.LONGBLOB(), *_NAMES)
-
-
-def moment() -> TypeEngine[object]:
-    """A point in time, to the microsecond."""
-    return sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), *_NAMES)

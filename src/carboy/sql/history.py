@@ -9,8 +9,8 @@ from sqlalchemy.engine.interfaces import Dialect as EngineDialect
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from ..plan.history import HistoryPlan
-from ..schema import FieldType, Kind
-from .column_types import long_text, moment
+from ..schema import FieldType, Kind, UTCDateTime
+from .column_types import long_text
 from .compile import Statement, compile_select
 from .dialects import Dialect, Expression
 from .expressions import Expressions, number
@@ -24,7 +24,7 @@ HISTORY = sa.Table(
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("resource", long_text(), nullable=False),
     sa.Column("key", long_text(), nullable=False),
-    sa.Column("at", moment(), nullable=False, index=True),
+    sa.Column("at", UTCDateTime, nullable=False, index=True),
     sa.Column("actor", long_text()),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("changes", long_text(), nullable=False),
