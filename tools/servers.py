@@ -211,7 +211,8 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         install = ["--auth-root-authentication-method=socket", "--skip-test-db"]
         _call([str(_install_db(programs)), *options, *install], home, account)
         settings = {"socket": home / "socket", "port": port, "bind-address": "127.0.0.1"}
-        settings |= {"init-file": setup, "log-error": log, "pid-file": home / "pid"}
+        # In a folder for temporary tables each server deletes those of the others when it starts.
+        settings |= {"tmpdir": home, "init-file": setup, "log-error": log, "pid-file": home / "pid"}
         settings |= {
             "character-set-server": "utf8mb4",
             "sql-mode": "TRADITIONAL,NO_AUTO_VALUE_ON_ZERO",
