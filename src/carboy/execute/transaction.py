@@ -76,18 +76,31 @@ def _begun(connection: sa.Connection) -> Iterator[None]:
             driver.execute("PRAGMA foreign_keys = OFF")
 
 
-def retried(run: Callable[[], T]) -> T:
-    """Run a transaction, and again if its connection turns out to have gone stale in the pool.
+def retried(database: Database, run: Callable[[], T]) -> T:
+    """Run a transaction, and again on a new connection if its own turns out to be out of date.
 
-    A COMMIT that fails is not among it: nobody knows whether it happened. Of deadlocks MariaDB
+    It has gone stale in the pool, or holds statements that were prepared before a migration. A
+    COMMIT that fails is not among it: nobody knows whether it happened. Of deadlocks MariaDB
     makes many, and takes one of the transactions back as a whole; that is run again as well.
     """
     for _ in range(_DEADLOCKS):
         try:
             return run()
         except sa.exc.DBAPIError as error:
-            if error.connection_invalidated and error.statement is not None:
+            is_stale = error.connection_invalidated and error.statement is not None
+            if is_stale or _is_replanned(error):
+                # The others in the pool are as old.
+                database.engine.dispose()
                 break
             if error_number(error.orig) not in DEADLOCK:
                 raise
     return run()
+
+
+def _is_replanned(error: sa.exc.DBAPIError) -> bool:
+    """Whether a column has another type than when PostgreSQL prepared the statement.
+
+    The state (0A000) has many meanings, and the message any language.
+    """
+    diagnosis = getattr(error.orig, "diag", None)
+    return getattr(diagnosis, "source_function", None) == "RevalidateCachedQuery"
