@@ -78,7 +78,7 @@ def _serve(
     served.close()
     target = replace(target, connections=threads)
     address, port = reserve(address, port)
-    options = ServerOptions(address, port, workers, threads, reload)
+    options = ServerOptions(address, port, workers, threads, reload, served.metrics)
     run(target, options, ready=lambda: announce(served, target, options))
 
 
