@@ -74,7 +74,12 @@ class PostgreSQL(Dialect):
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_build_array(*values, type_=sa.JSON)
 
-    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
+    def json_aggregate(
+        self,
+        value: Expression,
+        where: Expression | None = None,
+        order: Sequence[Expression] = (),
+    ) -> Expression:
         array: Expression = sa.func.json_agg(value, type_=sa.JSON)
         if where is not None:
             array = array.filter(where)

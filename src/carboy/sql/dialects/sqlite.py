@@ -17,6 +17,7 @@ from ...plan.nodes import Search
 from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 from .sqlite_functions import FUNCTIONS
+from .words import lowered
 
 _FIND_INDEXES = r"""
 SELECT m.name, json_group_array(c.name)
@@ -45,7 +46,7 @@ class FoldedGlob(Glob):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """As ``Glob``, in lower case."""
-        return None if value is None else to_glob(value.lower())
+        return None if value is None else to_glob(lowered(value))
 
 
 def to_glob(pattern: str) -> str:
@@ -106,7 +107,12 @@ class SQLite(Dialect):
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_array(*values, type_=sa.Text)
 
-    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
+    def json_aggregate(
+        self,
+        value: Expression,
+        where: Expression | None = None,
+        order: Sequence[Expression] = (),
+    ) -> Expression:
         array: Expression = sa.func.json_group_array(value, type_=sa.Text)
         return array.filter(where) if where is not None else array
 
