@@ -6,9 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, redirect, request
+from flask_migrate import Migrate
 from sqlalchemy import Float, Select, and_, cast, func, or_, select
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -31,6 +33,7 @@ A_POST = f"/posts/<int(max={MAX_KEY}):post_id>"
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 api = Carboy()
+migrate = Migrate(directory=Path(__file__).with_name("migrations"))
 views = Blueprint("blog", __name__)
 
 
@@ -165,13 +168,13 @@ def newest_posts() -> Select[Post]:
 
 
 @api.statistic
-def recent_posts_7_days() -> Select[tuple[int]]:
+def recent_posts_7_days() -> Select[int]:
     """How many posts are younger than a week."""
     return select(func.count()).where(Post.created_at > now() - timedelta(days=7))
 
 
 @api.statistic
-def active_users() -> Select[tuple[int]]:
+def active_users() -> Select[int]:
     """How many users may sign in."""
     return select(func.count()).where(User.is_active)
 
@@ -218,6 +221,7 @@ def create_app(config: object = None) -> Flask:
     environment = os.environ.get("APP_ENV", "development")
     app.config.from_object(config or f"{__package__}.config.{environment.title()}")
     db.init_app(app)
+    migrate.init_app(app, db)
     api.init_app(app, db)
     app.register_blueprint(views)
     app.register_error_handler(HTTPException, answer_error)

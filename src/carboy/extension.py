@@ -33,7 +33,16 @@ from .errors import (
 )
 from .events import mark
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, engines_in, own_body
+from .hosts import (
+    KeyConverter,
+    add_view,
+    body_of,
+    cursor_key_of,
+    engine_in,
+    engines_in,
+    own_body,
+    prepare_migrations,
+)
 from .identify import Identify, Login
 from .ops.observers import Observers
 from .pipeline import Api, View, answer, index, read_view, write
@@ -130,6 +139,7 @@ class Carboy:
             observers=observers,
             lock=threading.Lock(),
         )
+        prepare_migrations(app)
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         app.url_map.converters["carboy_key"] = KeyConverter

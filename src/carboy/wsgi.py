@@ -258,7 +258,7 @@ class DirectReads:
             or flask.request_finished.receivers
             or flask.request_tearing_down.receivers
             or flask.got_request_exception.receivers
-            or flask.appcontext_pushed.receivers
+            or any(flask.appcontext_pushed.receivers_for(app))
             or flask.appcontext_popped.receivers
             or flask.appcontext_tearing_down.receivers
             or app.config.get("TRUSTED_HOSTS")

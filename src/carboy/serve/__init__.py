@@ -4,6 +4,7 @@ from .app import Opened, Openness, Served, Target, load, opened, reviewed, witho
 from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
+from .migrated import require_migrated
 from .server import ServerOptions, is_loopback, reserve, resolve, run
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "load",
     "open_engine",
     "opened",
+    "require_migrated",
     "reserve",
     "resolve",
     "reviewed",
