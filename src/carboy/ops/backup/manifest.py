@@ -10,6 +10,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from ...errors import CommandError
+
 MANIFEST = "manifest.json"
 VERIFIED = "verified.json"
 
@@ -17,7 +19,7 @@ _SEALED = re.compile(rb'\{\n  "sha256": "([0-9a-f]{64})",\n(.+)', re.DOTALL)
 _T = TypeVar("_T")
 
 
-class BackupError(Exception):
+class BackupError(CommandError):
     """The message is for people: what went wrong, and the fix; it holds no password."""
 
 

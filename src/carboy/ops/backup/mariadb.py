@@ -7,7 +7,7 @@ import io
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -50,12 +50,10 @@ class MariaDB:
             raise BackupError("the URL names no database")
         self.name = url.database
         self._url = url.set(drivername="mariadb+pymysql")
-        self._parameters: dict[str, Any] = self._url.get_dialect()().create_connect_args(self._url)[
-            1
-        ]
+        given = self._url.get_dialect()().create_connect_args(self._url)[1]
+        self._parameters: dict[str, Any] = {"connect_timeout": 10, **given}
         self._parameters.pop("database", None)
         self._parameters.pop("client_flag", None)
-        self._parameters.setdefault("connect_timeout", 10)
         # What of a scratch database has to be made anew where its tables go.
         self._code = b""
 

@@ -56,8 +56,9 @@ _DEFINITIONS = f"""
     WITH own AS ({_RELATIONS})
     SELECT CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view '
                WHEN 'S' THEN 'sequence ' ELSE 'table ' END || format('%I.%I', nspname, relname),
-           coalesce(string_agg(format('%I %s %s %s%s %s', attname, format_type(atttypid, atttypmod),
-               attnotnull, attidentity, attgenerated, pg_get_expr(adbin, adrelid)), ', '
+           coalesce(string_agg(CASE WHEN attname IS NOT NULL THEN
+               format('%I %s %s %s%s %s', attname, format_type(atttypid, atttypmod),
+               attnotnull, attidentity, attgenerated, pg_get_expr(adbin, adrelid)) END, ', '
                ORDER BY attnum), '') || CASE WHEN relkind IN ('v', 'm')
                THEN pg_get_viewdef(own.oid) ELSE '' END
     FROM own LEFT JOIN pg_attribute a
@@ -260,12 +261,13 @@ def _one(connection: psycopg.Connection[Any], query: Any, *values: Any) -> tuple
     return found
 
 
-def _relations(connection: psycopg.Connection[Any], kind: str
+def _relations(
+    connection: psycopg.Connection[Any], kind: str
 ) -> dict[str, tuple[int, sql.Identifier]]:
     """The tables (r) or sequences (S), in the order of their names."""
     found = connection.execute(f"{_RELATIONS} AND c.relkind = %s ORDER BY 3, 4", [kind])
     return {
-        f"{schema}.{name}": (oid, sql.Identifier(schema, name)) for oid, _, schema, name in rows
+        f"{schema}.{name}": (oid, sql.Identifier(schema, name)) for oid, _, schema, name in found
     }
 
 

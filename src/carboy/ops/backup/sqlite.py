@@ -49,9 +49,12 @@ class SQLite:
             copy = Path(folder) / "database.sqlite"
             with closing(_opened(self._path, "ro")) as source, closing(_opened(copy)) as target:
                 source.backup(target, pages=-1)
-            with create(_DUMP) as output, copy.open("rb") as data:
-                with gzip.GzipFile("", "wb", 6, output, mtime=0) as packed:
-                    _copy(data, packed, "dump", copy.stat().st_size, step)
+            with (
+                copy.open("rb") as data,
+                create(_DUMP) as output,
+                gzip.GzipFile("", "wb", 6, output, mtime=0) as packed,
+            ):
+                _copy(data, packed, "dump", copy.stat().st_size, step)
             contents = SQLite(sa.URL.create("sqlite", database=str(copy))).contents(step)
         return Dumped(self.server(), self.server(), {}, contents)
 
@@ -61,9 +64,12 @@ class SQLite:
     ) -> Iterator[SQLite]:
         with tempfile.TemporaryDirectory(prefix="carboy-") as folder:
             copy = Path(folder) / "database.sqlite"
-            with _faults(copy), closing(read(_DUMP)) as packed, copy.open("xb") as output:
-                with gzip.GzipFile("", "rb", fileobj=packed) as data:
-                    _copy(data, output, "restore", 0, step)
+            with (
+                copy.open("xb") as output,
+                closing(read(_DUMP)) as packed,
+                gzip.GzipFile("", "rb", fileobj=packed) as data,
+            ):
+                _copy(data, output, "restore", 0, step)
             yield SQLite(sa.URL.create("sqlite", database=str(copy)))
 
     def contents(self, step: Step) -> Contents:
