@@ -33,7 +33,7 @@ from .errors import (
     NotFound,
 )
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, own_body
+from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, engines_in, own_body
 from .identify import Identify, Login
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
@@ -195,7 +195,7 @@ class Carboy:
 
     def read(  # noqa: PLR0913  each option is a keyword
         self,
-        select: sa.Select[Any],
+        select: sa.Select[*tuple[Any, ...]],
         shape: str | None = None,
         *,
         one: bool = False,
@@ -314,13 +314,7 @@ class Carboy:
         return state.api
 
     def _build(self, state: State) -> Api:
-        engine = engine_in(state.source)
-        settings = state.settings
-        if settings.row_security and engine.dialect.name != "postgresql":
-            raise SettingError(
-                f"CARBOY_ROW_SECURITY is for PostgreSQL; {engine.dialect.name} has none, so set it "
-                "to 0"
-            )
+        engines, settings = engines_in(state.source), state.settings
         schema = build_schema(self._registrations)
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
@@ -330,12 +324,8 @@ class Carboy:
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(
-                engine,
-                statements=settings.statement_cache,
-                row_security=settings.row_security,
-            ),
-            cursor_key=cursor_key_of(flask.current_app, engine),
+            databases=_databases(engines, schema, settings),
+            cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
         )
 
@@ -390,6 +380,33 @@ class Carboy:
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
         identify = (lambda: self.actor) if known else (lambda: ANONYMOUS)
         return _to_flask(attended(edge, flask.request.environ, identify, respond))
+
+
+def _databases(
+    engines: Mapping[str | None, Engine], schema: Schema, settings: Settings
+) -> dict[str | None, Database]:
+    """The default database, and the others that resources are in."""
+    found: dict[str | None, Database] = {}
+    for resource in (None, *schema.exposed()):
+        bind = resource.bind if resource is not None else None
+        if bind in found:
+            continue
+        if bind not in engines:
+            raise SchemaError(
+                f"resource {resource and resource.name!r}: there is no database for its "
+                f"__bind_key__ {bind!r}; add it to SQLALCHEMY_BINDS"
+            )
+        name = engines[bind].dialect.name
+        if settings.row_security and name != "postgresql":
+            raise SettingError(
+                f"CARBOY_ROW_SECURITY is for PostgreSQL; {name} has none, so set it to 0"
+            )
+        found[bind] = Database(
+            engines[bind],
+            statements=settings.statement_cache,
+            row_security=settings.row_security,
+        )
+    return found
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -45,14 +45,22 @@ HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Api(Struct, frozen=True, eq=False):
-    """What every request of one application shares; ``cursor_key`` signs its cursors."""
+    """What every request of one application shares; ``cursor_key`` signs its cursors.
+
+    ``databases`` are by bind key; None is the default one's.
+    """
 
     schema: Schema
     policies: Policies
     settings: Settings
-    database: Database
+    databases: Mapping[str | None, Database]
     cursor_key: bytes
     plans: KeptPlans
+
+    @property
+    def database(self) -> Database:
+        """The default database, which has the API keys."""
+        return self.databases[None]
 
 
 def answer(api: Api, request: Request, who: Actor) -> Response:
@@ -79,11 +87,11 @@ def index(api: Api, prefix: str, who: Actor) -> Response:
 
 def read(api: Api, resource: Resource, request: Request, access: Access) -> Response:
     """GET and HEAD: one statement."""
-    planned = _planned(api, resource, request, access)
+    planned, database = _planned(api, resource, request, access), api.databases[resource.bind]
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
-        return respond_item(request, execute_read(api.database, planned, access.who))
-    result = execute_read(api.database, planned, access.who)
+        return respond_item(request, execute_read(database, planned, access.who))
+    result = execute_read(database, planned, access.who)
     assert result is not None
     return respond_list(request, planned, result, api.cursor_key)
 
@@ -98,7 +106,7 @@ def history(api: Api, request: Request, access: Access) -> Response:
     key = history_key(request.key or "") or ""
     context = Context(api.schema, api.settings, access)
     planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
-    result = execute_history(api.database, planned, access.who)
+    result = execute_history(api.databases[resource.bind], planned, access.who)
     if result is None:
         raise NotFound(f"{resource.name!r} has no row {key!r}")
     return respond_list(request, planned, result, api.cursor_key)
@@ -133,7 +141,7 @@ def _planned(api: Api, resource: Resource, request: Request, access: Access) -> 
 def write(api: Api, resource: Resource, request: Request, context: Context) -> Response:
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
-    return respond_write(request, planned, execute_write(api.database, planned))
+    return respond_write(request, planned, execute_write(api.databases[resource.bind], planned))
 
 
 class View(Struct, frozen=True):
@@ -154,7 +162,7 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
     planned = plan_view(
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
-    result = execute_view(api.database, planned, access.who, view.session)
+    result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
     return respond_view(planned, result, view.envelope, view.status)
 
 

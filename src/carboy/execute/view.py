@@ -25,7 +25,10 @@ def execute_view(
     try:
         if session is not None:
             session.flush()
-            row = database.fetch_within(session.connection(), statement, values, who)
+            # The session itself knows where the default database is.
+            where = {"bind": database.engine} if planned.plan.bind is not None else {}
+            connection = session.connection(bind_arguments=where)
+            row = database.fetch_within(connection, statement, values, who)
         else:
             row = database.fetch(statement, values, who)
     except IntegrityError:

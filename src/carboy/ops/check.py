@@ -191,9 +191,9 @@ def check(app: Checked) -> list[Finding]:
     with warnings.catch_warnings():
         # Types and indexes that SQLAlchemy doesn't know; no check needs them.
         warnings.simplefilter("ignore", sa.exc.SAWarning)
-        found = [*_findings(CHECKS, app), *_findings((REACHABLE,), app)]
-        if all(finding.name != REACHABLE.name for finding in found):
-            found += _findings(DATABASE_CHECKS, app)
+        found = [*_findings(CHECKS, app)]
+        for part in app.databases():
+            found += [*_findings((REACHABLE,), part)] or _findings(DATABASE_CHECKS, part)
     return sorted(found, key=lambda finding: finding.level)
 
 

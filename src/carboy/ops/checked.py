@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import QueuePool
 
@@ -15,7 +17,7 @@ from ..settings import Settings
 
 
 class Checked(Struct, frozen=True, eq=False):
-    """An application, and how it is to be served.
+    """An application, and how it is to be served; ``binds`` are its other databases.
 
     ``config`` is Flask's; None where Carboy serves a database and there is no code to set it.
     ``logins`` says that cookies stand for actors.
@@ -26,9 +28,16 @@ class Checked(Struct, frozen=True, eq=False):
     engine: Engine
     schema: Schema
     policies: Mapping[str, Policy]
+    binds: Mapping[str, Engine] = MappingProxyType({})
     logins: bool = False
     workers: int = 1
     threads: int = 8
+
+    def databases(self) -> Iterator[Checked]:
+        """For each database the part of the application that is in it."""
+        for bind, engine in ((None, self.engine), *self.binds.items()):
+            resources = {n: r for n, r in self.schema.resources.items() if r.bind == bind}
+            yield replace(self, engine=engine, schema=Schema(MappingProxyType(resources)))
 
     @property
     def connections(self) -> int | None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ..access import ACTIONS, ANONYMOUS, Access, Action, Actor, Condition, Policy
 from ..access.policy import HasRole
 from ..errors import ApiError, CommandError
-from ..execute import execute_read
+from ..execute import Database, execute_read
 from ..execute.guard import Guard
 from ..pipeline import Api
 from ..plan import Context, at_key, plan_item
@@ -130,8 +130,9 @@ def _about_row(api: Api, who: Actor, resource: Resource, key: str, answer: Answe
         row = "it doesn't fulfil the condition"
         return msgspec.structs.replace(read, action=answer.action, key=key, allowed=False, row=row)
     if answer.action != "read":
-        with Session(api.database.engine) as session:
-            api.database.tell(session.connection(), who)
+        database = api.databases[resource.bind]
+        with Session(database.engine) as session:
+            database.tell(session.connection(), who)
             wanted = item_key(resource, split_key(key))
             fulfils = bool(Guard(session, access).within(answer.action, resource, [wanted]))
         if not fulfils:
@@ -144,7 +145,7 @@ def _about_row(api: Api, who: Actor, resource: Resource, key: str, answer: Answe
 def _is_there(api: Api, access: Access, resource: Resource, key: str) -> bool:
     context = Context(api.schema, api.settings, access)
     planned = at_key(plan_item(context, resource, Query()), resource, split_key(key))
-    return execute_read(api.database, planned, access.who) is not None
+    return execute_read(api.databases[resource.bind], planned, access.who) is not None
 
 
 def review(api: Api, roles: Sequence[str] = ()) -> Review:
@@ -229,14 +230,15 @@ def _condition_sql(api: Api, resource: Resource, condition: Condition) -> str:
     binds = [_shown(v, type_) for v, type_ in zip(condition.values, types, strict=True)]
     expression = policy_condition(resource, condition.form, binds, resource.source)
     # Within a SELECT, where subqueries find the row that they are about.
+    database = api.databases[resource.bind]
     rows: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(resource.source)
-    whole, rest = _sql(api, rows.where(expression)), _sql(api, rows)
+    whole, rest = _sql(database, rows.where(expression)), _sql(database, rows)
     return whole.removeprefix(rest).removeprefix(" WHERE ")
 
 
-def _sql(api: Api, query: sa.Select[Any]) -> str:
+def _sql(database: Database, query: sa.Select[Any]) -> str:
     """On one line, with literal values where their types have a way to be written."""
-    make: Callable[..., Any] = type(api.database.engine.dialect)
+    make: Callable[..., Any] = type(database.engine.dialect)
     # Named parameters leave percent signs alone.
     dialect = make(paramstyle="named")
     try:

@@ -7,12 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from sqlalchemy.sql import visitors
 from sqlalchemy.types import NullType
 
 from ..errors import InvalidQuery
 from ..request.ast import Query
 from ..request.select import parse_select
-from ..schema import FieldType, Kind, SchemaError, field_type, flat_lists
+from ..schema import FieldType, Kind, SchemaError, bind_of, field_type, flat_lists
 from ..settings import Settings
 from .context import Context
 from .node import Parameters, plan_node
@@ -29,7 +30,10 @@ class Labelled(Struct, frozen=True):
 
 
 class ViewPlan(Struct, frozen=True):
-    """What becomes of each row: the object of ``node``, or of the labelled ``columns``."""
+    """What becomes of each row: the object of ``node``, or of the labelled ``columns``.
+
+    ``bind`` names the database, as a resource's does.
+    """
 
     node: Node | None
     columns: tuple[Labelled, ...] = ()
@@ -38,6 +42,7 @@ class ViewPlan(Struct, frozen=True):
     limit: int | None = None
     offset: Slot | None = None
     counted: bool = False
+    bind: str | None = None
 
 
 class PlannedView(Struct, frozen=True):
@@ -71,8 +76,21 @@ def plan_view(
         limit=window.limit if window else None,
         offset=context.slot(window.offset, Kind.INTEGER) if window else None,
         counted=window is not None,
+        bind=node.resource.bind if node is not None else _bind(select),
     )
     return PlannedView(plan, tuple(context.values), flat_lists(select), window)
+
+
+def _bind(select: sa.Select[Any]) -> str | None:
+    """The one database that the select's tables are in."""
+    tables = {each for each in visitors.iterate(select) if isinstance(each, sa.Table)}
+    binds = {bind_of(table) for table in tables}
+    if len(binds) > 1:
+        raise SchemaError(
+            f"read(): the select has tables of several databases: "
+            f"{', '.join(sorted(table.fullname for table in tables))}"
+        )
+    return next(iter(binds), None)
 
 
 def _rows(

@@ -13,6 +13,7 @@ from .clauses import flat_lists
 from .model import Field, Relation, Resource, Schema, Validate
 from .moments import UTCDateTime
 from .reflect import Reflected, reflect
+from .sources import bind_of
 from .types import FieldType, Kind, field_type
 from .values import from_json, from_text
 
@@ -31,6 +32,7 @@ __all__ = [
     "about_secrets",
     "as_attribute",
     "attribute_value",
+    "bind_of",
     "build_schema",
     "comparable_value",
     "default_name",

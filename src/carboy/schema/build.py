@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from .model import Field, Relation, Resource, Schema, Validate
 from .relations import foreign_key_relations, mapped_relations, with_ends
 from .secrets import looks_secret
-from .sources import Source, columns_of, is_generated, key_names, source_of
+from .sources import Source, bind_of, columns_of, is_generated, key_names, source_of
 from .types import Kind, field_type
 
 _MOMENTS = (Kind.DATETIME, Kind.DATE, Kind.TIME)
@@ -182,6 +182,7 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
         relations=MappingProxyType({}),
         key=tuple(fields[name] for name in key_names(r.subject)),
         mapper=mapper,
+        bind=bind_of(source.clause if source.table is None else source.table),
         criterion=_single_table_criterion(mapper),
         exposed=exposed,
         read_only=r.read_only or not source.stored,
@@ -243,15 +244,16 @@ def _related(resources: Mapping[str, Resource]) -> dict[str, Resource]:
     """The same resources with their relations, which need all the names."""
     finished: dict[str, Resource] = {}
     for name, resource in resources.items():
+        # No statement reaches into another database.
+        near = [other for other in resources.values() if other.bind == resource.bind]
         relations: dict[str, tuple[Relation, ...]] = {}
-        for relation in foreign_key_relations(resource, resources.values()):
+        for relation in foreign_key_relations(resource, near):
             relations[relation.name] = (*relations.get(relation.name, ()), relation)
-        for relation in mapped_relations(resource, resources.values()):
+        for relation in mapped_relations(resource, near):
             # A relationship of the class always means itself, whatever a foreign key suggests.
             relations[relation.name] = (relation,)
         relations = {
-            key: tuple(with_ends(r, resources.values()) for r in found)
-            for key, found in relations.items()
+            key: tuple(with_ends(r, near) for r in found) for key, found in relations.items()
         }
         finished[name] = _with_relations(resource, relations)
     return finished

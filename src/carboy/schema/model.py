@@ -69,6 +69,7 @@ class Resource(Struct, frozen=True, eq=False):
     ``source`` is what to select from; ``tables`` are those in it that rows are stored in, ``table``
     is the class's own. ``relations`` lists, for a name, every relation that it may mean; more than
     one needs a hint.
+    ``bind`` names its database where that isn't the default one.
     ``criterion`` limits a class of single-table inheritance to its rows. With ``history``, every
     write is recorded in the table carboy_history.
     """
@@ -81,6 +82,7 @@ class Resource(Struct, frozen=True, eq=False):
     table: Table | None = None
     tables: tuple[Table, ...] = ()
     mapper: Mapper[Any] | None = None
+    bind: str | None = None
     criterion: ColumnElement[bool] | None = None
     exposed: bool = True
     read_only: bool = False

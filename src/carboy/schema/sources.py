@@ -116,3 +116,13 @@ def is_generated(column: KeyedColumnElement[Any]) -> bool:
     if not isinstance(column, Column):
         return True
     return column.computed is not None or bool(column.identity and column.identity.always)
+
+
+def bind_of(source: FromClause) -> str | None:
+    """The database of a table, by the ``__bind_key__`` of Flask-SQLAlchemy; None for the default.
+
+    https://flask-sqlalchemy.readthedocs.io/en/stable/binds/
+    """
+    metadata = source.metadata if isinstance(source, Table) else None
+    key: str | None = metadata.info.get("bind_key") if metadata is not None else None
+    return key

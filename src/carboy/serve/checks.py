@@ -29,6 +29,7 @@ def check_app(
                 config=app.config if configured else None,
                 settings=api.settings,
                 engine=api.database.engine,
+                binds={key: of.engine for key, of in api.databases.items() if key},
                 schema=api.schema,
                 policies=api.policies.policies,
                 logins=takes_logins(app),
