@@ -82,6 +82,12 @@ TABLE = (
         "memory://",
         "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
     ),
+    Setting(
+        "CARBOY_BACKUP_URL",
+        "",
+        "Where backups are kept: a folder, or a URL that fsspec knows, such as `s3://...`.",
+    ),
+    Setting("CARBOY_BACKUP_KEEP", 7, "How many backups of a database are kept; 0 for all."),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
     Setting(
         "CARBOY_ROW_SECURITY",
@@ -159,6 +165,8 @@ class Settings(Struct, frozen=True):
     rate_limit: str = ""
     rate_limit_writes: str = ""
     rate_limit_storage: str = "memory://"
+    backup_url: str = ""
+    backup_keep: int = 7
     statement_cache: int = 1024
     row_security: bool = False
     jwt_secret: str = ""

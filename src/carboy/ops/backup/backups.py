@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import io
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -49,6 +50,23 @@ class Backup(Struct, frozen=True):
         """Bytes of its files."""
         return sum(file.size for file in self.manifest.files.values()) if self.manifest else 0
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a listing says of it, for JSON."""
+        found: dict[str, Any] = {"name": self.name, "state": self.state}
+        if self.manifest is None:
+            return found
+        tables = self.manifest.contents.tables
+        return found | {
+            "database": self.manifest.database,
+            "kind": self.manifest.kind,
+            "made_at": self.manifest.at.isoformat(),
+            "verified_at": self.verified_at.isoformat() if self.verified_at else None,
+            "tables": len(tables),
+            "rows": sum(table.rows for table in tables.values()),
+            "size": self.size,
+        }
+
 
 def no_step(what: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
@@ -64,7 +82,7 @@ def create_backup(url: sa.URL, place: str, *, step: Step = no_step) -> str:
     label = re.sub(r"[^\w.-]+", "_", database.name, flags=re.ASCII).strip("._-") or "database"
     name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with _faults(place), store.writing(name) as create:
-        counted = _Counted(create)
+        counted = _Counted(create, step)
         dumped = database.dump(counted.create, step)
         manifest = Manifest(
             name=name,
@@ -144,12 +162,13 @@ def database_name(url: sa.URL) -> str:
 def prune_backups(place: str, database: str, keep: int) -> list[str]:
     """Delete all but the newest backups of a database; answers the names of the deleted ones.
 
-    The newest verified one is kept in any case, and so are damaged ones, which somebody should
-    look at. What an interrupted backup has left is deleted after two days.
+    ``keep`` is how many are kept, 0 for all. The newest verified one is kept in any case, and so
+    are damaged ones, which somebody should look at. What an interrupted backup has left is deleted
+    after two days.
     """
     store = store_at(place)
     whole = [backup for backup in list_backups(place, database) if backup.manifest]
-    kept = {backup.name for backup in whole[:keep]}
+    kept = {backup.name for backup in (whole[:keep] if keep else whole)}
     kept |= {b.name for b in [b for b in whole if b.state == "verified"][:1]}
     old = [backup.name for backup in whole if backup.name not in kept]
     with _faults(place):
@@ -170,14 +189,15 @@ def _faults(place: str) -> Iterator[None]:
 class _Counted:
     """Remembers what the manifest says of each file that is created."""
 
-    def __init__(self, create: Create) -> None:
+    def __init__(self, create: Create, step: Step) -> None:
         self._create = create
+        self._step = step
         self.files: dict[str, File] = {}
 
     @contextmanager
     def create(self, file: str) -> Iterator[_Output]:
         with self._create(file) as raw:
-            output = _Output(raw)
+            output = _Output(raw, self._step)
             yield output
         self.files[file] = File(output.size, output.sha256.hexdigest())
 
@@ -185,8 +205,9 @@ class _Counted:
 class _Output:
     """A file that is counted and hashed while it is written."""
 
-    def __init__(self, raw: Writer) -> None:
+    def __init__(self, raw: Writer, step: Step) -> None:
         self._raw = raw
+        self._step = step
         self.sha256 = hashlib.sha256()
         self.size = 0
 
@@ -194,10 +215,36 @@ class _Output:
         self._raw.write(data)
         self.sha256.update(data)
         self.size += len(data)
+        self._step("dump", self.size, 0)
         return len(data)
 
     def flush(self) -> None:
         """It is flushed when it is closed."""
+
+
+class _Input(io.RawIOBase):
+    """A file that is counted while it is read."""
+
+    def __init__(self, raw: BinaryIO, size: int, step: Step) -> None:
+        self._raw = raw
+        self._size = size
+        self._step = step
+        self._done = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        room = memoryview(buffer)
+        data = self._raw.read(len(room))
+        room[: len(data)] = data
+        self._done += len(data)
+        self._step("restore", self._done, self._size)
+        return len(data)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _read(store: Store, name: str, file: str) -> bytes:
@@ -267,9 +314,10 @@ def _loaded(
     """A backup in a scratch database; BackupError where that isn't what the manifest says."""
 
     def read(file: str) -> BinaryIO:
-        return store.open(manifest.name, file)
+        raw = store.open(manifest.name, file)
+        return io.BufferedReader(_Input(raw, manifest.files[file].size, step), _CHUNK)
 
-    with database.loaded(manifest, read, step, owners=owners) as scratch:
+    with database.loaded(manifest, read, owners=owners) as scratch:
         # Another version of the server may word definitions differently.
         same = scratch.server().split(".")[:2] == manifest.server.split(".")[:2]
         found = differences(manifest.contents, scratch.contents(step), definitions=same)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Protocol, Self
 
 import sqlalchemy as sa
@@ -42,7 +43,7 @@ class Database(Protocol):
         """Write the database into files of a backup."""
 
     def loaded(
-        self, manifest: Manifest, read: Read, step: Step, *, owners: bool
+        self, manifest: Manifest, read: Read, *, owners: bool
     ) -> AbstractContextManager[Self]:
         """A backup in a scratch database of its own, which is dropped at the end.
 
@@ -62,16 +63,26 @@ class Database(Protocol):
 def database_of(url: sa.URL) -> Database:
     """The database of a URL; BackupError for a kind that can't be backed up."""
     match url.get_backend_name():
-        case "postgresql":
-            from .postgresql import PostgreSQL
-
-            return PostgreSQL(url)
-        case "mariadb" | "mysql":
-            from .mariadb import MariaDB
-
-            return MariaDB(url)
         case "sqlite":
             from .sqlite import SQLite
 
             return SQLite(url)
+        case "postgresql":
+            with _driver("postgresql"):
+                from .postgresql import PostgreSQL
+            return PostgreSQL(url)
+        case "mariadb" | "mysql":
+            with _driver("mysql"):
+                from .mariadb import MariaDB
+            return MariaDB(url)
     raise BackupError(f"there are no backups of {url.get_backend_name()}")
+
+
+@contextmanager
+def _driver(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BackupError(
+            f"the driver {error.name!r} isn't installed; pip install 'carboy[{extra}]'"
+        ) from None

@@ -8,7 +8,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pymysql
@@ -65,44 +65,33 @@ class MariaDB:
         with self._connected(self.name) as cursor, self._option_file() as options:
             server = _server(cursor)
             program, version = _program(("mariadb-dump", "mysqldump"))
-            command = [program, options, "--single-transaction", "--hex-blob", "--skip-triggers"]
+            command = [program, options, "--single-transaction", "--hex-blob"]
             command += ["--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
             listed = relations(cursor, self.name)
-            names = named(listed, *TABLES)
             views = named(listed, "VIEW")
-            with self._connected(self.name) as lock:
-                # Nobody writes until the dump and this transaction both have their snapshot.
-                if names:
-                    lock.execute(f"LOCK TABLES {', '.join(f'{quoted(n)} READ' for n in names)}")
+            ignored = [f"--ignore-table={self.name}.{view}" for view in views]
+            with self._no_commits() as resume:
+                # The dump and this transaction have the same snapshot, as nothing is committed.
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
                 before = sequences(cursor, self.name)
-                waits = all(transactions for _, _, transactions in listed)
-
-                def begun() -> None:
-                    if waits:
-                        lock.execute("UNLOCK TABLES")
-
+                # Tables without transactions stay as they are by the lock alone.
+                begun = resume if all(safe for _, _, safe in listed) else _nothing
                 with create(_TABLES) as output, _packed(output) as packed:
-                    ignored = [f"--ignore-table={self.name}.{view}" for view in views]
-                    watched = _Watched(packed, begun)
-                    read_from([*command, *ignored, self.name], watched, {}, step)
-                if waits:
-                    lock.execute("UNLOCK TABLES")
+                    tables = [*command, "--skip-triggers", *ignored, self.name]
+                    read_from(tables, _Watched(packed, begun), {})
+                begun()
                 held = contents(cursor, self.name, before, step)
             with create(_CODE) as output, _packed(output) as packed:
-                no_tables = ["--no-data", "--no-create-info", "--routines", "--events"]
-                ignored = [f"--ignore-table={self.name}.{view}" for view in views]
-                code = [option for option in command if option != "--skip-triggers"]
-                read_from([*code, *no_tables, "--triggers", *ignored, self.name], packed, {}, step)
+                rest = ["--no-data", "--no-create-info", "--routines", "--events", "--triggers"]
+                read_from([*command, *rest, *ignored, self.name], packed, {})
                 if views:
-                    read_from([*command, "--no-data", self.name, *views], packed, {}, step)
+                    shown = ["--no-data", "--skip-triggers", self.name, *views]
+                    read_from([*command, *shown], packed, {})
             options_ = _options(cursor, self.name)
         return Dumped(server, version, options_, held)
 
     @contextmanager
-    def loaded(
-        self, manifest: Manifest, read: Read, step: Step, *, owners: bool
-    ) -> Iterator[MariaDB]:
+    def loaded(self, manifest: Manifest, read: Read, *, owners: bool) -> Iterator[MariaDB]:
         scratch = MariaDB(self._url.set(database=f"carboy_{secrets.token_hex(6)}"))
         name = quoted(scratch.name)
         program, _ = _program(("mariadb", "mysql"))
@@ -110,10 +99,10 @@ class MariaDB:
             cursor.execute(_creation(scratch.name, manifest.options))
             try:
                 with closing(read(_TABLES)) as file, gzip.GzipFile("", "rb", fileobj=file) as data:
-                    scratch._run(program, data, step)
+                    scratch._run(program, data)
                 with closing(read(_CODE)) as file, gzip.GzipFile("", "rb", fileobj=file) as data:
                     scratch._code = data.read()
-                scratch._run(program, io.BytesIO(scratch._code), step)
+                scratch._run(program, io.BytesIO(scratch._code))
                 yield scratch
             finally:
                 cursor.execute(f"DROP DATABASE IF EXISTS {name}")
@@ -153,7 +142,7 @@ class MariaDB:
                 cursor.execute(f"DROP DATABASE {quoted(old)}")
                 raise
             _drop_code(cursor, self.name)
-            self._run(program, io.BytesIO(scratch._code), _no_step)
+            self._run(program, io.BytesIO(scratch._code))
             cursor.execute(f"DROP TABLE {mark}")
             cursor.execute(f"DROP DATABASE {quoted(old)}")
 
@@ -167,13 +156,26 @@ class MariaDB:
                         cursor.execute(statement)
                     yield cursor
         except pymysql.MySQLError as error:
-            raise BackupError(f"MariaDB: {error.args[-1] if error.args else error}") from None
+            hint = "; making backups takes GRANT RELOAD ON *.*" if "RELOAD" in str(error) else ""
+            raise BackupError(f"MariaDB: {error.args[-1] if error.args else error}{hint}") from None
 
-    def _run(self, program: str, data: Reader, step: Step) -> None:
+    @contextmanager
+    def _no_commits(self) -> Iterator[Callable[[], None]]:
+        """Hold up all commits on the server until the given function is called, or the block ends.
+
+        Unlike LOCK TABLES, it lets no transaction fail by a deadlock.
+        """
+        with self._connected(self.name) as cursor, ExitStack() as stack:
+            cursor.execute("BACKUP STAGE START")
+            stack.callback(cursor.execute, "BACKUP STAGE END")
+            cursor.execute("BACKUP STAGE BLOCK_COMMIT")
+            yield stack.close
+
+    def _run(self, program: str, data: Reader) -> None:
         """Let MariaDB's client execute statements in this database."""
         with self._option_file() as options:
             command = [program, options, "--default-character-set=utf8mb4", "--binary-mode"]
-            write_to([*command, "--max-allowed-packet=1G", self.name], data, {}, step)
+            write_to([*command, "--max-allowed-packet=1G", self.name], data, {})
 
     @contextmanager
     def _option_file(self) -> Iterator[str]:
@@ -227,8 +229,8 @@ def _program(names: tuple[str, ...]) -> tuple[str, str]:
     return found(names, _FOLDERS, 0, _INSTALL)
 
 
-def _no_step(what: str, done: int, total: int) -> None:
-    """What takes a moment only needs no progress."""
+def _nothing() -> None:
+    """Go on holding up commits."""
 
 
 def _packed(output: Writer) -> gzip.GzipFile:

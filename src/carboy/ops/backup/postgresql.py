@@ -146,7 +146,7 @@ class PostgreSQL:
             arguments = ["--format=custom", "--no-password", f"--snapshot={snapshot}"]
             with create(_DUMP) as output:
                 command = [program, *arguments, f"--dbname={self._conninfo}"]
-                read_from(command, output, self._environment, step)
+                read_from(command, output, self._environment)
             return Dumped(
                 server=_version(connection),
                 program=version,
@@ -155,9 +155,7 @@ class PostgreSQL:
             )
 
     @contextmanager
-    def loaded(
-        self, manifest: Manifest, read: Read, step: Step, *, owners: bool
-    ) -> Iterator[PostgreSQL]:
+    def loaded(self, manifest: Manifest, read: Read, *, owners: bool) -> Iterator[PostgreSQL]:
         scratch = PostgreSQL(self._url.set(database=f"carboy_{secrets.token_hex(6)}"))
         name = sql.Identifier(scratch.name)
         with self._elsewhere() as server:
@@ -172,7 +170,7 @@ class PostgreSQL:
             try:
                 with closing(read(_DUMP)) as dump:
                     command = [program, *arguments, f"--dbname={scratch._conninfo}"]
-                    write_to(command, dump, self._environment, step)
+                    write_to(command, dump, self._environment)
                 yield scratch
             finally:
                 drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")

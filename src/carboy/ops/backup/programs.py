@@ -72,36 +72,26 @@ def _major(version: str) -> int:
     return int(version.partition(".")[0])
 
 
-def read_from(
-    command: Sequence[str], output: Writer, environment: Mapping[str, str], step: Step
-) -> None:
+def read_from(command: Sequence[str], output: Writer, environment: Mapping[str, str]) -> None:
     """Run a program to its end and write what it prints to ``output``; raises BackupError."""
 
     def copy(process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        done = 0
         # Whatever is there, so that the first of it doesn't wait for the rest.
         while chunk := os.read(process.stdout.fileno(), _CHUNK):
             output.write(chunk)
-            done += len(chunk)
-            step("dump", done, 0)
 
     _run(command, environment, copy, stdout=subprocess.PIPE)
 
 
-def write_to(
-    command: Sequence[str], source: Reader, environment: Mapping[str, str], step: Step
-) -> None:
+def write_to(command: Sequence[str], source: Reader, environment: Mapping[str, str]) -> None:
     """Run a program to its end on ``source``; raises BackupError."""
 
     def copy(process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
-        done = 0
         try:
             while chunk := source.read(_CHUNK):
                 process.stdin.write(chunk)
-                done += len(chunk)
-                step("restore", done, 0)
             process.stdin.close()
         except BrokenPipeError:
             # It has ended, and says why.

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from .database import Dumped, Read
 from .manifest import BackupError, Contents, Manifest, Table, digest_of
-from .programs import Reader, Step, Writer
+from .programs import Step
 from .store import Create, sync_folder
 
 _DUMP = "database.sqlite.gz"
@@ -45,6 +45,8 @@ class SQLite:
 
     def dump(self, create: Create, step: Step) -> Dumped:
         """By way of a file in TMPDIR: writers wait while it is copied, and not while it is read."""
+        if not self._path.exists():
+            raise BackupError(f"there is no file {self._path}")
         with tempfile.TemporaryDirectory(prefix="carboy-") as folder, _faults(self._path):
             copy = Path(folder) / "database.sqlite"
             with closing(_opened(self._path, "ro")) as source, closing(_opened(copy)) as target:
@@ -54,14 +56,12 @@ class SQLite:
                 create(_DUMP) as output,
                 gzip.GzipFile("", "wb", 6, output, mtime=0) as packed,
             ):
-                _copy(data, packed, "dump", copy.stat().st_size, step)
+                shutil.copyfileobj(data, packed, _CHUNK)
             contents = SQLite(sa.URL.create("sqlite", database=str(copy))).contents(step)
         return Dumped(self.server(), self.server(), {}, contents)
 
     @contextmanager
-    def loaded(
-        self, manifest: Manifest, read: Read, step: Step, *, owners: bool
-    ) -> Iterator[SQLite]:
+    def loaded(self, manifest: Manifest, read: Read, *, owners: bool) -> Iterator[SQLite]:
         with tempfile.TemporaryDirectory(prefix="carboy-") as folder:
             copy = Path(folder) / "database.sqlite"
             with (
@@ -69,7 +69,7 @@ class SQLite:
                 closing(read(_DUMP)) as packed,
                 gzip.GzipFile("", "rb", fileobj=packed) as data,
             ):
-                _copy(data, output, "restore", 0, step)
+                shutil.copyfileobj(data, output, _CHUNK)
             yield SQLite(sa.URL.create("sqlite", database=str(copy)))
 
     def contents(self, step: Step) -> Contents:
@@ -134,14 +134,6 @@ def _faults(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise BackupError(f"{path}: {error}") from None
-
-
-def _copy(source: Reader, target: Writer, what: str, total: int, step: Step) -> None:
-    done = 0
-    while chunk := source.read(_CHUNK):
-        target.write(chunk)
-        done += len(chunk)
-        step(what, done, total)
 
 
 def _contents(connection: sqlite3.Connection, step: Step) -> Contents:
