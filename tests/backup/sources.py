@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from carboy.cli import main
 from carboy.ops.backup import database
 from carboy.ops.backup.backups import no_step
 from carboy.ops.backup.manifest import Contents
@@ -111,3 +113,11 @@ def number(url: str, query: str) -> int:
 def contents(url: str) -> Contents:
     """All that a database holds, as manifests have it."""
     return database.database_of(sa.make_url(url)).contents(no_step)
+
+
+def carboy(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command to its end: its exit code and what it said."""
+    done = CliRunner().invoke(main, arguments, env=environment)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
