@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 from flask import Flask
+from flask_migrate import stamp, upgrade
 from flask_sqlalchemy import SQLAlchemy
 from rich.console import Console
 from rich.progress import track
 
 from carboy.ops.api_keys import create_key
+from carboy.ops.migrate import find_migrations, migration_state
 from carboy.serve import ServerOptions, Target, TargetError, reserve, run
 
 HOST = "127.0.0.1"
@@ -23,6 +25,8 @@ ADMIN = "1"
 """The id of the first user."""
 BATCH = 250
 """Rows between two looks of the progress bar at the database."""
+UNMIGRATED = {"blog": "0002", "cars": "0001"}
+"""What the tables are that were made before there were migrations."""
 PAGES = {
     "blog": (
         "/api/posts?select=id,title,author(username),category(name),tags(name)&limit=5",
@@ -64,14 +68,14 @@ def free_port(text: str) -> int:
 
 
 def fill(app: Flask, db: SQLAlchemy, example: str) -> str | None:
-    """Create the tables, and fill them if they are empty: all or nothing, in one transaction.
+    """Make the tables, and fill them if they are empty: all or nothing, in one transaction.
 
     Answers an API key for the new database: that of the first user, as its admin.
     """
     key = None
     with app.app_context():
         try:
-            db.create_all()
+            make_tables(app, db, example)
             if all(db.session.scalar(is_empty(table)) for table in db.metadata.sorted_tables):
                 sample = importlib.import_module(f"examples.{example}.sample")
                 for number, row in enumerate(progress(sample.sample(), sample.SIZE), 1):
@@ -85,6 +89,20 @@ def fill(app: Flask, db: SQLAlchemy, example: str) -> str | None:
         db.session.remove()
         db.engine.dispose()
     return key
+
+
+def make_tables(app: Flask, db: SQLAlchemy, example: str) -> None:
+    """Run the migrations that the database doesn't have; an example without any has its models."""
+    migrations = find_migrations(app.extensions)
+    if migrations is None:
+        db.create_all()
+        return
+    existing = sa.inspect(db.engine).get_table_names()
+    if not migration_state(migrations).current and set(db.metadata.tables) <= set(existing):
+        print("The tables are older than their migrations, and keep their rows.", file=sys.stderr)
+        stamp(revision=UNMIGRATED[example])
+    if migration_state(migrations).pending:
+        upgrade()
 
 
 def is_empty(table: sa.Table) -> sa.Select[bool]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, redirect, request
+from flask_migrate import Migrate
 from sqlalchemy import Float, Select, and_, cast, func, or_, select
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -30,6 +32,7 @@ A_POST = f"/posts/<int(max={MAX_KEY}):post_id>"
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 api = Carboy()
+migrate = Migrate(directory=Path(__file__).with_name("migrations"))
 views = Blueprint("blog", __name__)
 
 
@@ -202,6 +205,7 @@ def create_app(config: object = None) -> Flask:
     environment = os.environ.get("APP_ENV", "development")
     app.config.from_object(config or f"{__package__}.config.{environment.title()}")
     db.init_app(app)
+    migrate.init_app(app, db)
     api.init_app(app, db)
     app.register_blueprint(views)
     app.register_error_handler(HTTPException, answer_error)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, request
+from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -29,6 +31,7 @@ class Base(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Base)
 api = Carboy()
+migrate = Migrate(directory=Path(__file__).with_name("migrations"))
 
 
 class Car(Base):
@@ -108,6 +111,7 @@ def create_app(config: object = None) -> Flask:
     environment = os.environ.get("APP_ENV", "development")
     app.config.from_object(config or f"{__package__}.config.{environment.title()}")
     db.init_app(app)
+    migrate.init_app(app, db)
     api.init_app(app, db)
     app.register_blueprint(views)
     app.register_error_handler(HTTPException, answer_error)

@@ -15,7 +15,6 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from .access import (
-    ANONYMOUS,
     CLOSED,
     PUBLIC,
     UNLIMITED,
@@ -32,9 +31,20 @@ from .errors import (
     MethodNotAllowed,
     NotFound,
 )
+from .events import mark
 from .execute import Database
-from .hosts import KeyConverter, add_view, body_of, cursor_key_of, engine_in, engines_in, own_body
+from .hosts import (
+    KeyConverter,
+    add_view,
+    body_of,
+    cursor_key_of,
+    engine_in,
+    engines_in,
+    own_body,
+    prepare_migrations,
+)
 from .identify import Identify, Login
+from .ops.observers import Observers
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
 from .request import Prefer, Query, Request, join_key, parse_select
@@ -51,7 +61,7 @@ from .schema import (
     subject_of,
 )
 from .settings import SettingError, Settings, outside, read_settings
-from .wsgi import DirectReads, attended, parse_environ, refused
+from .wsgi import DirectReads, Traced, attended, parse_environ, refused
 
 _KEY = "carboy"
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -66,6 +76,7 @@ class State(Struct, eq=False):
     edge: Edge
     source: Any
     identify: Identify
+    observers: Observers
     lock: Any
     api: Api | None = None
 
@@ -100,6 +111,7 @@ class Carboy:
         policy: Policy = CLOSED,
     ) -> None:
         self._registrations: list[Registration] = []
+        self._statistics: dict[str, Callable[[], sa.Select[Any]]] = {}
         self._policies: dict[str, Policy] = {}
         self._default = policy
         # Whether an application has built its API already: what came later would be missing there.
@@ -117,14 +129,17 @@ class Carboy:
         settings = read_settings(app.config, outside())
         identify = Identify(settings, actor or self._login)
         edge = make_edge(settings, identify.headers)
+        observers = Observers(settings)
         app.extensions[_KEY] = State(
             carboy=self,
             settings=settings,
             edge=edge,
             source=source,
             identify=identify,
+            observers=observers,
             lock=threading.Lock(),
         )
+        prepare_migrations(app)
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         app.url_map.converters["carboy_key"] = KeyConverter
@@ -135,6 +150,9 @@ class Carboy:
             built = cast(State, app.extensions[_KEY])
             reads = DirectReads(app, settings, edge, identify, lambda: built.api)
             app.wsgi_app = reads  # type: ignore[method-assign]
+        timed = settings.server_timing
+        traced = Traced(app.wsgi_app, observers.subscribers, timed=timed)
+        app.wsgi_app = traced  # type: ignore[method-assign]
         for route in routes(settings):
             add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
         add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
@@ -220,6 +238,15 @@ class Carboy:
         api = self._api()
         view = View(shape, one, page, per_page, envelope, session, status)
         return _own(read_view(api, select, view, self._access(api, policy)))
+
+    def statistic(self, make: Callable[[], sa.Select[Any]], /) -> Callable[[], sa.Select[Any]]:
+        """Add a figure to ``/admin/db-stats``, as a decorator of a function that makes a select.
+
+        The select answers one value; it is made and run at each request. The function's name is
+        the figure's.
+        """
+        self._statistics[make.__name__] = make
+        return make
 
     def register(self, *registrations: Registration) -> None:
         """Expose what ``carboy.schema.reflect`` found."""
@@ -320,13 +347,16 @@ class Carboy:
         for name, policy in policies.items():
             check_policy(schema.resources[name], policy)
         self._in_use = True
+        databases = _databases(engines, schema, settings)
+        state.observers.watch({bind: each.engine for bind, each in databases.items()})
         return Api(
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            databases=_databases(engines, schema, settings),
+            databases=databases,
             cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
+            statistics=self._statistics,
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
@@ -341,6 +371,7 @@ class Carboy:
             request = flask.request
             body = body_of(api.settings) if request.method in _WITH_BODY else b""
             parsed = parse_environ(request.environ, api.settings, resource, key, body)
+            mark("parse")
             return answer(api, parsed, who)
 
         return self._attended(respond)
@@ -378,7 +409,7 @@ class Carboy:
     ) -> flask.Response:
         """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
         edge = cast(State, flask.current_app.extensions[_KEY]).edge
-        identify = (lambda: self.actor) if known else (lambda: ANONYMOUS)
+        identify = (lambda: self.actor) if known else None
         return _to_flask(attended(edge, flask.request.environ, identify, respond))
 
 

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from .errors import BadRequest, PayloadTooLarge
+from .ops import migrate
 from .request import check_content_type
 from .schema import SchemaError
 from .settings import Settings
@@ -37,6 +38,20 @@ def add_view(app: flask.Flask, endpoint: str, view: Callable[..., Any], paths: s
         )
         rule.provide_automatic_options = False  # type: ignore[attr-defined]
         app.url_map.add(rule)
+
+
+def prepare_migrations(app: flask.Flask) -> None:
+    """Tell Flask-Migrate of Carboy, whichever of the two got the application first."""
+    if "migrate" in app.extensions:
+        migrate.prepare(app.extensions)
+        return
+
+    def look_again(sender: flask.Flask, **_: Any) -> None:
+        # Once only: what listens to this signal keeps reads from going in front of Flask.
+        flask.appcontext_pushed.disconnect(look_again)
+        migrate.prepare(sender.extensions)
+
+    flask.appcontext_pushed.connect(look_again, app, weak=False)
 
 
 def body_of(settings: Settings) -> bytes:

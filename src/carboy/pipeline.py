@@ -5,7 +5,7 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
+from .events import about, mark, rows
 from .execute import Database, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
@@ -47,7 +48,8 @@ HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 class Api(Struct, frozen=True, eq=False):
     """What every request of one application shares; ``cursor_key`` signs its cursors.
 
-    ``databases`` are by bind key; None is the default one's.
+    ``databases`` are by bind key; None is the default one's. ``statistics`` are the figures that
+    the application adds for admins, as functions that make a select of one value.
     """
 
     schema: Schema
@@ -56,6 +58,7 @@ class Api(Struct, frozen=True, eq=False):
     databases: Mapping[str | None, Database]
     cursor_key: bytes
     plans: KeptPlans
+    statistics: Mapping[str, Callable[[], sa.Select[Any]]]
 
     @property
     def database(self) -> Database:
@@ -90,9 +93,15 @@ def read(api: Api, resource: Resource, request: Request, access: Access) -> Resp
     planned, database = _planned(api, resource, request, access), api.databases[resource.bind]
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
-        return respond_item(request, execute_read(database, planned, access.who))
+    mark("plan")
     result = execute_read(database, planned, access.who)
+    mark("execute")
+    if request.key is not None:
+        rows(read=int(result is not None))
+        return respond_item(request, result)
     assert result is not None
+    assert planned.window is not None
+    rows(read=min(result.rows, planned.window.limit))
     return respond_list(request, planned, result, api.cursor_key)
 
 
@@ -103,10 +112,13 @@ def history(api: Api, request: Request, access: Access) -> Response:
     if request.method not in HISTORY_METHODS:
         raise MethodNotAllowed.here("a history", HISTORY_METHODS)
     resource = api.schema.resources[request.resource]
+    about(resource.name)
     key = history_key(request.key or "") or ""
     context = Context(api.schema, api.settings, access)
     planned = plan_history(context, resource, key, request.query, cursor_key=api.cursor_key)
+    mark("plan")
     result = execute_history(api.databases[resource.bind], planned, access.who)
+    mark("execute")
     if result is None:
         raise NotFound(f"{resource.name!r} has no row {key!r}")
     return respond_list(request, planned, result, api.cursor_key)
@@ -141,7 +153,11 @@ def _planned(api: Api, resource: Resource, request: Request, access: Access) -> 
 def write(api: Api, resource: Resource, request: Request, context: Context) -> Response:
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
-    return respond_write(request, planned, execute_write(api.databases[resource.bind], planned))
+    mark("plan")
+    result = execute_write(api.databases[resource.bind], planned)
+    mark("execute")
+    rows(written=0 if result.replayed or planned.dry_run else result.affected)
+    return respond_write(request, planned, result)
 
 
 class View(Struct, frozen=True):
@@ -158,11 +174,14 @@ class View(Struct, frozen=True):
 
 def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> Response:
     """A view of the application's own: it enters at planning and gets everything after it."""
+    mark("parse")
     context = Context(api.schema, api.settings, access, trusted=True)
     planned = plan_view(
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
+    mark("plan")
     result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
+    mark("execute")
     return respond_view(planned, result, view.envelope, view.status)
 
 
@@ -171,6 +190,7 @@ def find_resource(api: Api, request: Request) -> Resource:
     resource = api.schema.resources.get(request.resource)
     if resource is None or not resource.exposed:
         raise NotFound(f"there is no resource {request.resource!r}")
+    about(resource.name)
     allowed = allowed_methods(resource, request.key is not None)
     if request.method not in allowed:
         raise MethodNotAllowed.here(repr(request.resource), allowed)

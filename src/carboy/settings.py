@@ -39,6 +39,34 @@ TABLE = (
     Setting("CARBOY_PREFIX", "/api", "The path under which the API stands."),
     Setting("CARBOY_HEALTH_PATH", "/health", "The path of the health checks; empty for none."),
     Setting("CARBOY_ADMIN_PATH", "/admin", "The path of what admins alone see; empty for none."),
+    Setting(
+        "CARBOY_HEALTH_TIMEOUT_MS",
+        1000,
+        "Milliseconds within which the database must answer to be called healthy.",
+        1,
+    ),
+    Setting(
+        "CARBOY_METRICS",
+        "off",
+        "Whom `/metrics` is for: `off` for nobody, `closed` for the roles `metrics` and `admin`, "
+        "`open` for everybody.",
+    ),
+    Setting(
+        "CARBOY_LOG",
+        "",
+        "`text` or `json` writes logs to stderr in that form, with a line a request; empty leaves "
+        "that to the application.",
+    ),
+    Setting(
+        "CARBOY_SLOW_STATEMENT_MS",
+        1000,
+        "Statements that take longer are logged, without their values; 0 for none.",
+    ),
+    Setting(
+        "CARBOY_SERVER_TIMING",
+        False,
+        "Whether answers tell how long each stage took.",
+    ),
     Setting("CARBOY_PAGE_SIZE", 20, "Rows of a list that asks for no limit.", 1),
     Setting("CARBOY_MAX_PAGE_SIZE", 1000, "The largest limit or per_page.", 1),
     Setting("CARBOY_MAX_DEPTH", 5, "How deep embeds may nest; 0 allows none."),
@@ -126,7 +154,11 @@ TABLE = (
 # an application sees all requests as Flask dispatches them: `with client:` keeps their context.
 PROFILES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "development": {"CARBOY_DIRECT_READS": False},
+        "development": {
+            "CARBOY_DIRECT_READS": False,
+            "CARBOY_LOG": "text",
+            "CARBOY_SERVER_TIMING": True,
+        },
         "testing": {"CARBOY_DIRECT_READS": False},
         "production": {},
     }
@@ -144,6 +176,11 @@ class Settings(Struct, frozen=True):
     prefix: str = "/api"
     health_path: str = "/health"
     admin_path: str = "/admin"
+    health_timeout_ms: int = 1000
+    metrics: str = "off"
+    log: str = ""
+    slow_statement_ms: int = 1000
+    server_timing: bool = False
     page_size: int = 20
     max_page_size: int = 1000
     max_depth: int = 5

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -19,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from .access import ANONYMOUS, Actor
 from .edge import Edge
 from .errors import ApiError, InternalError, LimitExceeded
+from .events import TRACE, RequestAnswered, Subscriber, Trace, mark, request_id
 from .identify import Identify
 from .pipeline import Api, answer
 from .request import Request, parse
@@ -33,6 +35,7 @@ _HEADERS = {
     name: "HTTP_" + name.upper().replace("-", "_")
     for name in ("Accept", "Prefer", "If-Match", "If-None-Match", "Idempotency-Key")
 } | {"Content-Type": "CONTENT_TYPE"}
+_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 _STATUSES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 logger = logging.getLogger("carboy")
 
@@ -77,10 +80,13 @@ def guarded(respond: Callable[[], Response]) -> Response:
 def attended(
     edge: Edge,
     environ: WSGIEnvironment,
-    identify: Callable[[], Actor],
+    identify: Callable[[], Actor] | None,
     respond: Callable[[Actor], Response],
 ) -> Response:
-    """What ``respond`` answers to whoever asks, within the limits, with every header it needs."""
+    """What ``respond`` answers to whoever asks, within the limits, with every header it needs.
+
+    Without ``identify`` nobody is asked who they are, and no limit holds.
+    """
     if edge.is_preflight(environ):  # a browser sends no credentials with it
         return edge.preflight(environ, guarded(lambda: respond(ANONYMOUS)))
     actor = ANONYMOUS
@@ -88,17 +94,93 @@ def attended(
 
     def admitted() -> Response:
         nonlocal actor, quota
+        if identify is None:
+            return respond(ANONYMOUS)
         address = environ.get("REMOTE_ADDR", "")
         actor, quota = edge.admit(identify, address, environ["REQUEST_METHOD"])
+        mark("identify")
         return respond(actor)
 
-    response = guarded(admitted)
-    return edge.finish(environ, actor, response, quota)
+    response = edge.finish(environ, actor, guarded(admitted), quota)
+    mark("respond")
+    return response
 
 
 def refused(error: ApiError) -> Response:
     """The answer to an ApiError."""
     return _internal_error(error) if isinstance(error, InternalError) else respond_error(error)
+
+
+class Traced:
+    """WSGI around an application: each request has an id, which its answer tells, and a trace.
+
+    With ``timed`` the answer tells how long each stage took, too.
+    """
+
+    def __init__(
+        self, inner: WSGIApplication, subscribers: tuple[Subscriber, ...], *, timed: bool
+    ) -> None:
+        self._inner = inner
+        self._subscribers = subscribers
+        self._timed = timed
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI."""
+        started = perf_counter()
+        trace = Trace(
+            request_id(environ.get("HTTP_X_REQUEST_ID")),
+            self._subscribers,
+            stages={} if self._timed else None,
+            marked=started,
+        )
+        status = 500
+
+        def begin(line: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            nonlocal status
+            status = int(line[:3])
+            # Flask forgets the request before it returns.
+            trace.resource = trace.resource or _route(environ)
+            headers.append(("X-Request-ID", trace.id))
+            if trace.stages is not None:
+                headers.append(("Server-Timing", _timing(trace.stages, perf_counter() - started)))
+            return start_response(line, headers, *exc_info)
+
+        token = TRACE.set(trace)
+        try:
+            return self._inner(environ, begin)
+        finally:
+            TRACE.reset(token)
+            if self._subscribers:
+                trace.emit(_answered(trace, environ, status, perf_counter() - started))
+
+
+def _answered(
+    trace: Trace, environ: WSGIEnvironment, status: int, seconds: float
+) -> RequestAnswered:
+    """What there is to say of a request: of names that clients make up, nothing."""
+    method = environ["REQUEST_METHOD"]
+    return RequestAnswered(
+        id=trace.id,
+        method=method if method in _METHODS else "other",
+        resource=trace.resource,
+        status=status,
+        seconds=seconds,
+        statements=trace.statements,
+        rows_read=trace.rows_read,
+        rows_written=trace.rows_written,
+    )
+
+
+def _route(environ: WSGIEnvironment) -> str:
+    """The rule of the view that Flask has found for a request; empty where it found none."""
+    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    return "" if rule is None else str(rule.rule)
+
+
+def _timing(stages: Mapping[str, float], total: float) -> str:
+    """A Server-Timing header (W3C Server Timing); durations are in milliseconds."""
+    parts = {**stages, "total": total}
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
 
 
 class DirectReads:
@@ -145,6 +227,7 @@ class DirectReads:
 
         def respond(who: Actor) -> Response:
             parsed = parse_environ(environ, self._settings, *target, body=b"")
+            mark("parse")
             return answer(api, parsed, who)
 
         response = attended(self._edge, environ, identify, respond)
@@ -175,7 +258,7 @@ class DirectReads:
             or flask.request_finished.receivers
             or flask.request_tearing_down.receivers
             or flask.got_request_exception.receivers
-            or flask.appcontext_pushed.receivers
+            or any(flask.appcontext_pushed.receivers_for(app))
             or flask.appcontext_popped.receivers
             or flask.appcontext_tearing_down.receivers
             or app.config.get("TRUSTED_HOSTS")

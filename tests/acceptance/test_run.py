@@ -139,7 +139,8 @@ def test_an_interrupted_fill_leaves_nothing(start: Start, tmp_path: Path) -> Non
     file = tmp_path / "blog.sqlite"
     process = start(DATABASE_URL=f"sqlite:///{file}", PORT=free_port())
     assert process.stderr
-    assert "Making sample data" in process.stderr.readline()
+    while "Making sample data" not in (line := process.stderr.readline()):
+        assert line
     stop(process, signal.SIGINT)
     assert rows(f"sqlite:///{file}", "posts") == 0
     process = start(DATABASE_URL=f"sqlite:///{file}", PORT=free_port())

@@ -67,7 +67,7 @@ class Side:
 
     def answer(self, ask: Ask, credential: str | None, client: int) -> Answer:
         """All that is answered."""
-        headers = dict(ask.headers)
+        headers = {**ask.headers, "X-Request-ID": "same"}
         if credential is not None:
             headers["Authorization"] = f"Bearer {credential}"
         response: TestResponse = self.clients[client].open(

@@ -12,13 +12,11 @@ PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
 RUN = frozenset(("console", "python", "json"))
 """Blocks that are run or compared. Other blocks must be ``text``, which promises nothing."""
 
-SERVERS = ("flask ", "carboy serve ", "make run")
-"""How the commands begin that start a server."""
-
 _FENCE = re.compile(r"^```([a-z]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-_FILE = re.compile(r"# ([a-z_]+\.py)\n")
+_FILE = re.compile(r"# ([a-z0-9_/]+\.py)\n")
+_SERVER = re.compile(r"(flask .*\brun|carboy serve|make run)\b(?!.*--help)")
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,15 @@ def commands(block: Block) -> Iterator[Command]:
         yield Command("".join(command), "\n".join(output), line)
 
 
+def starts_server(command: str) -> bool:
+    """Whether a command goes on until it is stopped."""
+    return _SERVER.match(command) is not None
+
+
 def serves_itself(page: Path) -> bool:
     """Whether the page starts a server of its own, and doesn't ask docs/sample.py."""
     console = "".join(block.text for block in blocks(page) if block.language == "console")
-    started = [line for line in console.splitlines() if "--help" not in line]
-    return any(f"{line} ".startswith(f"$ {start}") for start in SERVERS for line in started)
+    return any(starts_server(line.removeprefix("$ ")) for line in console.splitlines())
 
 
 def asks_sample(page: Path) -> bool:

@@ -1,11 +1,11 @@
-"""Runs a page: its Python as one module, then its commands, against a server that it started.
+"""Runs a page from its first block to its last, against a server that it started.
 
-A block of Python whose first line is ``# name.py`` becomes that file; the others are executed in
-order. ``flask``, ``carboy serve`` and ``make run`` start a server in the page's own folder, on a
+A block of Python whose first line is ``# name.py`` becomes that file; the others are one module.
+``flask ... run``, ``carboy serve`` and ``make run`` start a server in the page's own folder, on a
 free port in the place of 8000, which the page's curl commands then ask; other commands run to
 their end there. ``NAME=$(command)`` keeps what a command prints, and ``NAME=text`` with ``…`` what
 the server has printed like it, for ``$NAME`` in later commands. On a page without a server of its
-own, Python is executed in docs/sample.py, and that is what curl asks.
+own, Python is executed in docs/sample.py, all of it first, and that is what curl asks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import carboy
 
 from .compare import require_answer, same_text
 from .curl import curl
-from .pages import ROOT, SERVERS, Block, Command, asks_sample, blocks, commands, name_of
+from .pages import ROOT, Block, Command, asks_sample, blocks, commands, name_of, starts_server
 
 _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
@@ -53,11 +53,17 @@ def run_page(page: Path, folder: Path, database_url: str) -> None:
         sample = None
         if asks_sample(page):
             sample = stack.enter_context(_sample(database_url))
-        _run_python(page, found, folder, sample)
+            for block in found:
+                _run_python(page, block, folder, sample)
         runner = _Runner(page, folder, database_url, stack)
         if sample is not None:
             runner.port = stack.enter_context(_serving(sample))
+        # SQLAlchemy looks up the names in annotations in the module of a class.
+        module = sys.modules.setdefault("page", ModuleType("page"))
+        stack.callback(sys.modules.pop, "page", None)
         for block in found:
+            if sample is None:
+                _run_python(page, block, folder, module)
             if block.language == "console":
                 for command in commands(block):
                     runner.run(command)
@@ -84,21 +90,17 @@ def _sample(database_url: str) -> Iterator[ModuleType]:
         del os.environ["DATABASE_URL"]
 
 
-def _run_python(page: Path, found: list[Block], folder: Path, sample: ModuleType | None) -> None:
-    # SQLAlchemy looks up the names in annotations in the module of a class.
-    module = sample or sys.modules.setdefault("page", ModuleType("page"))
-    for block in found:
-        if block.language != "python":
-            continue
-        if block.file is not None:
-            (folder / block.file).write_text(block.text)
-            continue
-        # The empty lines in front let a traceback name the page's own line.
-        source = "\n" * (block.line - 1) + block.text
-        code = compile(source, name_of(page), "exec", dont_inherit=True)
-        with chdir(folder):
-            exec(code, module.__dict__)  # noqa: S102  the pages are ours
-    sys.modules.pop("page", None)
+def _run_python(page: Path, block: Block, folder: Path, module: ModuleType) -> None:
+    if block.language != "python":
+        return
+    if block.file is not None:
+        (folder / block.file).write_text(block.text)
+        return
+    # The empty lines in front let a traceback name the page's own line.
+    source = "\n" * (block.line - 1) + block.text
+    code = compile(source, name_of(page), "exec", dont_inherit=True)
+    with chdir(folder):
+        exec(code, module.__dict__)  # noqa: S102  the pages are ours
 
 
 @contextmanager
@@ -138,7 +140,7 @@ class _Runner:
             words = self._words(command.text)
             if words[0] == "curl":
                 require_answer(command.output, curl(words[1:], self.port))
-            elif f"{command.text} ".startswith(SERVERS) and "--help" not in words:
+            elif starts_server(command.text):
                 self.stack.enter_context(self._server(words))
             else:
                 self._finish(words, command.output)

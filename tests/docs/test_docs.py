@@ -23,9 +23,10 @@ ERRORS = ROOT / "docs" / "reference" / "errors.md"
 CHECKS = ROOT / "docs" / "reference" / "check.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
-POSTGRESQL = ROOT / "docs" / "how-to" / "postgresql.md"
-ON_SAMPLE = [p for p in RUNNING if asks_sample(p) and p != POSTGRESQL]
-ON_THEIR_OWN = [p for p in RUNNING if not asks_sample(p)]
+HOW_TO = ROOT / "docs" / "how-to"
+ON_POSTGRESQL = [HOW_TO / "migrations.md", HOW_TO / "postgresql.md"]
+ON_SAMPLE = [p for p in RUNNING if asks_sample(p) and p not in ON_POSTGRESQL]
+ON_THEIR_OWN = [p for p in RUNNING if not asks_sample(p) and p not in ON_POSTGRESQL]
 
 
 @pytest.mark.parametrize("page", ON_SAMPLE, ids=name_of)
@@ -34,10 +35,11 @@ def test_page_about_the_sample_holds(page: Path, tmp_path: Path, database_url: s
     run_page(page, tmp_path, database_url)
 
 
+@pytest.mark.parametrize("page", ON_POSTGRESQL, ids=name_of)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_page_about_postgresql_holds(tmp_path: Path, database_url: str) -> None:
+def test_page_about_postgresql_holds(page: Path, tmp_path: Path, database_url: str) -> None:
     """What is said of PostgreSQL is true there."""
-    run_page(POSTGRESQL, tmp_path, database_url)
+    run_page(page, tmp_path, database_url)
 
 
 @pytest.mark.parametrize("page", ON_THEIR_OWN, ids=name_of)

@@ -15,6 +15,7 @@ from ..serve import (
     TargetError,
     describe,
     load,
+    require_migrated,
     reserve,
     resolve,
     run,
@@ -70,11 +71,14 @@ def _serve(
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
     served = load(target)
+    warning = require_migrated(served, target)
+    if warning is not None:
+        click.echo(f"carboy: {warning}", err=True)
     # Each worker opens its own connections.
     served.close()
     target = replace(target, connections=threads)
     address, port = reserve(address, port)
-    options = ServerOptions(address, port, workers, threads, reload)
+    options = ServerOptions(address, port, workers, threads, reload, served.metrics)
     run(target, options, ready=lambda: announce(served, target, options))
 
 

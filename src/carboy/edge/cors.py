@@ -20,6 +20,7 @@ REQUEST_HEADERS = (
     "If-None-Match",
     "Idempotency-Key",
     "X-API-Key",
+    "X-Request-ID",
 )
 """What a page may send beside what browsers always let it."""
 
@@ -33,6 +34,7 @@ EXPOSED_HEADERS = (
     "RateLimit-Policy",
     "Retry-After",
     "Idempotency-Replayed",
+    "X-Request-ID",
 )
 """What a page may read beside what browsers always let it."""
 

@@ -4,6 +4,7 @@ from .database import Database
 from .errors import RETRY_AFTER, api_error
 from .history import execute_history
 from .read import execute_read
+from .statements import notice_statements
 from .view import execute_view
 from .write import execute_write
 
@@ -15,4 +16,5 @@ __all__ = [
     "execute_read",
     "execute_view",
     "execute_write",
+    "notice_statements",
 ]

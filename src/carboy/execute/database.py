@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from sqlalchemy.pool import ManagesConnection, StaticPool
 
 from ..access import Actor
 from ..errors import BadRequest
+from ..events import mark, statement_ran
 from ..plan.nodes import ReadPlan, searches
 from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
@@ -52,7 +54,9 @@ class Database:
             if kept is not None:
                 self._statements.move_to_end(key)
                 return kept
+        mark("execute")
         statement = build()
+        mark("compile")
         with self._lock:
             self._statements[key] = statement
             if len(self._statements) > self._size:
@@ -189,11 +193,13 @@ class Database:
 
 def _one_row(connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
     cursor = connection.cursor()
+    started = perf_counter()
     try:
         cursor.execute(sql, parameters)
         row: Sequence[Any] | None = cursor.fetchone()
         return row
     finally:
+        statement_ran(sql, started)
         cursor.close()
 
 

@@ -14,16 +14,21 @@ from ..sql import dialect_for
 def create_table(engine: Engine, table: sa.Table) -> None:
     """Make a table and its indexes unless it is there; several processes may do so at once."""
     with engine.begin() as connection:
-        # Looked for first, since CREATE TABLE needs a right even where it has nothing to do.
-        if sa.inspect(connection).has_table(table.name):
-            return
-        lock = dialect_for(engine.dialect.name).lock(lock_number(table.name), wait=True)
-        if lock is not None:
-            # Two CREATE TABLE IF NOT EXISTS at once may both see none.
-            connection.execute(sa.select(lock))
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in table.indexes:
-            connection.execute(CreateIndex(index, if_not_exists=True))
+        create_missing(connection, table)
+
+
+def create_missing(connection: sa.Connection, table: sa.Table) -> None:
+    """The same in a transaction that has begun."""
+    # Looked for first, since CREATE TABLE needs a right even where it has nothing to do.
+    if sa.inspect(connection).has_table(table.name):
+        return
+    lock = dialect_for(connection.dialect.name).lock(lock_number(table.name), wait=True)
+    if lock is not None:
+        # Two CREATE TABLE IF NOT EXISTS at once may both see none.
+        connection.execute(sa.select(lock))
+    connection.execute(CreateTable(table, if_not_exists=True))
+    for index in table.indexes:
+        connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def lock_number(text: str) -> int:

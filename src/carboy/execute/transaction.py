@@ -69,14 +69,27 @@ def _begun(connection: sa.Connection) -> Iterator[None]:
             driver.execute("PRAGMA foreign_keys = OFF")
 
 
-def retried_once(run: Callable[[], T]) -> T:
-    """Run a transaction, and again if its connection turns out to have gone stale in the pool.
+def retried_once(database: Database, run: Callable[[], T]) -> T:
+    """Run a transaction, and again on a new connection if its own turns out to be out of date.
 
-    A COMMIT that fails is not among it: nobody knows whether it happened.
+    It has gone stale in the pool, or holds statements that were prepared before a migration. A
+    COMMIT that fails is not among it: nobody knows whether it happened.
     """
     try:
         return run()
     except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated or error.statement is None:
+        is_stale = error.connection_invalidated and error.statement is not None
+        if not is_stale and not _is_replanned(error):
             raise
+    # The others in the pool are as old.
+    database.engine.dispose()
     return run()
+
+
+def _is_replanned(error: sa.exc.DBAPIError) -> bool:
+    """Whether a column has another type than when PostgreSQL prepared the statement.
+
+    The state (0A000) has many meanings, and the message any language.
+    """
+    diagnosis = getattr(error.orig, "diag", None)
+    return getattr(diagnosis, "source_function", None) == "RevalidateCachedQuery"

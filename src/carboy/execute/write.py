@@ -46,10 +46,10 @@ def execute_write(database: Database, plan: WritePlan) -> WriteResult:
         if plan.recording is not None:
             prepare_recording(database, plan.recording)
         if plan.once is None:
-            return retried_once(lambda: _attempt(database, plan))
+            return retried_once(database, lambda: _attempt(database, plan))
         with database.keys.held((plan.once.scope, plan.once.key)):
             make_ready(database, plan.once)
-            return retried_once(lambda: _attempt(database, plan))
+            return retried_once(database, lambda: _attempt(database, plan))
     except Refused as error:
         raise _refusal(database, plan, error) from error
     except database.errors as error:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 from msgspec import Struct
 
-from . import check_access, check_backup, check_database, check_settings
+from . import check_access, check_backup, check_database, check_migrations, check_settings
 from .checked import Checked, Fault
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -182,6 +182,24 @@ DATABASE_CHECKS = (
         "warning",
         "A relation's column has no index: each row of a list scans the other table.",
         check_database.relation_index,
+    ),
+    Check(
+        "migrations",
+        "error",
+        "With Flask-Migrate: the database is without some of the migrations.",
+        check_migrations.pending,
+    ),
+    Check(
+        "unknown-migration",
+        "warning",
+        "With Flask-Migrate: the database has a migration that the code doesn't.",
+        check_migrations.unknown,
+    ),
+    Check(
+        "models",
+        "warning",
+        "With Flask-Migrate: the models differ from the database that the migrations make.",
+        check_migrations.models,
     ),
 )
 REACHABLE = Check(

@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 from ..access import Policy
 from ..schema import Schema
 from ..settings import Settings
+from .migrate import Migrations
 
 
 class Checked(Struct, frozen=True, eq=False):
@@ -30,6 +31,7 @@ class Checked(Struct, frozen=True, eq=False):
     policies: Mapping[str, Policy]
     binds: Mapping[str, Engine] = MappingProxyType({})
     logins: bool = False
+    migrations: Migrations | None = None
     workers: int = 1
     threads: int = 8
 

@@ -10,7 +10,7 @@ from .recording import Recording, linking_relations, recorded_fields, recorded_k
 from .result import ReadResult
 from .rows import MAX_FAULTS, Faults, RelatedPlan, RowPlan, has_default, is_mappers_own, walk_rows
 from .unique import unique_sets
-from .view import PlannedView, plan_view
+from .view import PlannedView, bind_of_select, plan_view
 from .write import Once, Returning, WritePlan, plan_write
 from .written import WriteResult
 
@@ -37,6 +37,7 @@ __all__ = [
     "WriteResult",
     "at_access",
     "at_key",
+    "bind_of_select",
     "decode_cursor",
     "encode_cursor",
     "has_default",

@@ -76,18 +76,18 @@ def plan_view(
         limit=window.limit if window else None,
         offset=context.slot(window.offset, Kind.INTEGER) if window else None,
         counted=window is not None,
-        bind=node.resource.bind if node is not None else _bind(select),
+        bind=node.resource.bind if node is not None else bind_of_select(select),
     )
     return PlannedView(plan, tuple(context.values), flat_lists(select), window)
 
 
-def _bind(select: sa.Select[Any]) -> str | None:
-    """The one database that the select's tables are in."""
+def bind_of_select(select: sa.Select[Any]) -> str | None:
+    """The one database that the select's tables are in; SchemaError for tables of several."""
     tables = {each for each in visitors.iterate(select) if isinstance(each, sa.Table)}
     binds = {bind_of(table) for table in tables}
     if len(binds) > 1:
         raise SchemaError(
-            f"read(): the select has tables of several databases: "
+            f"the select has tables of several databases: "
             f"{', '.join(sorted(table.fullname for table in tables))}"
         )
     return next(iter(binds), None)

@@ -4,6 +4,7 @@ from .app import Opened, Openness, Served, Target, load, located, opened, review
 from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
+from .migrated import require_migrated
 from .server import ServerOptions, is_loopback, reserve, resolve, run
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "located",
     "open_engine",
     "opened",
+    "require_migrated",
     "reserve",
     "resolve",
     "reviewed",

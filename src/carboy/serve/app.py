@@ -54,7 +54,8 @@ class Target(Struct, frozen=True):
 class Served(Struct, frozen=True, eq=False):
     """An application, and what people want to know of it.
 
-    ``reflected`` is None for an application, ``api`` too for one without Carboy.
+    ``reflected`` is None for an application, ``api`` too for one without Carboy. ``metrics`` says
+    whether it counts any.
     """
 
     wsgi: Callable[..., Any]
@@ -64,6 +65,7 @@ class Served(Struct, frozen=True, eq=False):
     reflected: Reflected | None = None
     writable: bool = False
     engine: Engine | None = None
+    metrics: bool = False
 
     def close(self) -> None:
         """Give back the connections of a database's engine."""
@@ -178,6 +180,7 @@ def _load_database(target: Target) -> Served:
         reflected=reflected,
         writable=target.writable,
         engine=engine,
+        metrics=settings_of(app).metrics != "off",
     )
 
 
@@ -213,14 +216,15 @@ def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask
 
 def _load_application(text: str) -> Served:
     wsgi = _find_application(text)
-    schema, prefix = None, ""
+    schema, prefix, metrics = None, "", False
     if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
         try:
             with wsgi.app_context():
                 schema, prefix = api_of(wsgi).schema, settings_of(wsgi).prefix
+                metrics = settings_of(wsgi).metrics != "off"
         except (SchemaError, SettingError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
-    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix.rstrip("/"))
+    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix.rstrip("/"), metrics=metrics)
 
 
 def _find_application(text: str) -> Callable[..., Any]:

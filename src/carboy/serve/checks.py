@@ -7,6 +7,7 @@ import flask
 from ..extension import built_api, takes_logins
 from ..ops.check import Finding, check
 from ..ops.checked import Checked
+from ..ops.migrate import find_migrations
 from .app import Target, application
 
 
@@ -33,6 +34,7 @@ def check_app(
                 schema=api.schema,
                 policies=api.policies.policies,
                 logins=takes_logins(app),
+                migrations=find_migrations(app.extensions),
                 workers=workers,
                 threads=threads,
             )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import multiprocessing
+import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,13 +26,17 @@ _POLL_SECONDS = 0.05
 
 
 class ServerOptions(Struct, frozen=True):
-    """Where to listen, and how many requests to answer at a time: ``workers * threads``."""
+    """Where to listen, and how many requests to answer at a time: ``workers * threads``.
+
+    With ``metrics`` the workers count together.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
     threads: int = 8
     reload: bool = False
+    metrics: bool = False
 
 
 def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> None:
@@ -57,9 +64,28 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
     waiter = threading.Thread(target=_when_listening, args=(options, stopped, ready), daemon=True)
     waiter.start()
     try:
-        server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
+        with metrics_folder() if options.workers > 1 and options.metrics else nullcontext():
+            server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
     finally:
         stopped.set()
+
+
+@contextmanager
+def metrics_folder() -> Iterator[None]:
+    """A folder in which the processes that are started meanwhile add up their metrics.
+
+    One that the environment names already is left as it is.
+    """
+    name = "PROMETHEUS_MULTIPROC_DIR"
+    if name in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="carboy-metrics-") as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            del os.environ[name]
 
 
 def worker_application(target: Target) -> Callable[..., Any]:
