@@ -22,6 +22,7 @@ from .manifest import (
     BackupError,
     File,
     Manifest,
+    NoBackupError,
     Verified,
     differences,
     seal,
@@ -44,6 +45,11 @@ class Backup(Struct, frozen=True):
     state: State
     manifest: Manifest | None = None
     verified_at: dt.datetime | None = None
+
+    @property
+    def at(self) -> dt.datetime:
+        """When it was made; to the second where only the name says it."""
+        return self.manifest.at if self.manifest else _moment(self.name)
 
     @property
     def size(self) -> int:
@@ -81,7 +87,7 @@ def create_backup(url: sa.URL, place: str, *, step: Step = no_step) -> str:
     now = dt.datetime.now(dt.UTC)
     label = re.sub(r"[^\w.-]+", "_", database.name, flags=re.ASCII).strip("._-") or "database"
     name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    with _faults(place), store.writing(name) as create:
+    with faults(place), store.writing(name) as create:
         counted = _Counted(create, step)
         dumped = database.dump(counted.create, step)
         manifest = Manifest(
@@ -107,7 +113,7 @@ def verify_backup(url: sa.URL, place: str, name: str, *, step: Step = no_step) -
     Raises BackupError for a backup that isn't what its manifest says; else it is marked verified.
     """
     store = store_at(place)
-    with _faults(place):
+    with faults(place):
         manifest, digest = _checked(store, name, step)
         database = _of_kind(url, manifest)
         with _loaded(database, store, manifest, step, owners=False):
@@ -133,7 +139,7 @@ def restore_backup(
     target as it was then.
     """
     store = store_at(place)
-    with _faults(place):
+    with faults(place):
         manifest, _ = _checked(store, name, step)
         database = _of_kind(url, manifest)
         if not force and not database.is_empty():
@@ -146,12 +152,12 @@ def restore_backup(
 def list_backups(place: str, database: str | None = None) -> list[Backup]:
     """The backups in a place, newest first: all of them, or those of a database by its name."""
     store = store_at(place)
-    with _faults(place):
+    with faults(place):
         found = [_listed(store, name) for name in store.names() if _NAME.fullmatch(name)]
     backups = [backup for backup in found if backup is not None]
     if database is not None:
         backups = [b for b in backups if b.manifest is None or b.manifest.database == database]
-    return sorted(backups, key=lambda backup: _moment(backup.name), reverse=True)
+    return sorted(backups, key=lambda backup: backup.at, reverse=True)
 
 
 def database_name(url: sa.URL) -> str:
@@ -171,14 +177,14 @@ def prune_backups(place: str, database: str, keep: int) -> list[str]:
     kept = {backup.name for backup in (whole[:keep] if keep else whole)}
     kept |= {b.name for b in [b for b in whole if b.state == "verified"][:1]}
     old = [backup.name for backup in whole if backup.name not in kept]
-    with _faults(place):
+    with faults(place):
         for name in [*old, *_unfinished(store)]:
             store.delete(name)
     return old
 
 
 @contextmanager
-def _faults(place: str) -> Iterator[None]:
+def faults(place: str) -> Iterator[None]:
     """What a place refuses, as a BackupError."""
     try:
         yield
@@ -247,14 +253,26 @@ class _Input(io.RawIOBase):
         super().close()
 
 
-def _read(store: Store, name: str, file: str) -> bytes:
+def read_file(store: Store, name: str, file: str) -> bytes:
+    """A small file of a backup."""
     with closing(store.open(name, file)) as source:
         return source.read()
 
 
+def manifest_of(store: Store, name: str) -> tuple[Manifest, str]:
+    """The manifest of a backup of the listing, and the SHA-256 of its file; NoBackupError."""
+    if not _NAME.fullmatch(name) or name not in store.names():
+        raise NoBackupError(f"there is no backup {name!r}; carboy backup list shows which")
+    try:
+        return _manifest(store, name)
+    except FileNotFoundError:
+        message = f"{name} has no manifest: it was interrupted, and is no backup"
+        raise NoBackupError(message) from None
+
+
 def _manifest(store: Store, name: str) -> tuple[Manifest, str]:
     """A backup's manifest, and the SHA-256 of its file; FileNotFoundError for what is no backup."""
-    data = _read(store, name, MANIFEST)
+    data = read_file(store, name, MANIFEST)
     manifest = unseal(data, Manifest, f"{name}/{MANIFEST}")
     if manifest.name != name:
         raise BackupError(f"{name}/{MANIFEST} is that of another backup, {manifest.name}")
@@ -264,7 +282,7 @@ def _manifest(store: Store, name: str) -> tuple[Manifest, str]:
 def _verified(store: Store, name: str, digest: str) -> Verified | None:
     """When a backup was verified, if it was."""
     try:
-        data = _read(store, name, VERIFIED)
+        data = read_file(store, name, VERIFIED)
     except FileNotFoundError:
         return None
     verified = unseal(data, Verified, f"{name}/{VERIFIED}")
@@ -275,12 +293,7 @@ def _verified(store: Store, name: str, digest: str) -> Verified | None:
 
 def _checked(store: Store, name: str, step: Step) -> tuple[Manifest, str]:
     """A backup of which every file is as it was written."""
-    if not _NAME.fullmatch(name) or name not in store.names():
-        raise BackupError(f"there is no backup {name!r}; carboy backup list shows which")
-    try:
-        manifest, digest = _manifest(store, name)
-    except FileNotFoundError:
-        raise BackupError(f"{name} has no manifest: it was interrupted, and is no backup") from None
+    manifest, digest = manifest_of(store, name)
     _verified(store, name, digest)
     total = sum(file.size for file in manifest.files.values())
     done = 0

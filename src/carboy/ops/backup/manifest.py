@@ -23,6 +23,10 @@ class BackupError(CommandError):
     """The message is for people: what went wrong, and the fix; it holds no password."""
 
 
+class NoBackupError(BackupError):
+    """The listing has no backup of that name."""
+
+
 class File(Struct, frozen=True):
     """A file of the backup: its size in bytes, and its SHA-256."""
 
