@@ -169,3 +169,34 @@ def test_a_role_that_owns_the_database_needs_createdb(
             f"DROP OWNED BY {role} CASCADE",
             f"DROP ROLE {role}",
         )
+
+
+@pytest.mark.parametrize("empty_url", ["mariadb"], indirect=True)
+def test_a_user_of_mariadb_needs_what_the_page_says(empty_url: str, place: str) -> None:
+    """The rights of docs/how-to/back-up.md are enough, and without RELOAD it is told."""
+    url = sa.make_url(empty_url)
+    user = f"`{url.database}`@`127.0.0.1`"
+    limited = url.set(username=url.database, password='p#"\\ w')
+    fill(empty_url)
+    run(
+        empty_url,
+        f"CREATE USER {user} IDENTIFIED BY 'p#\"\\\\ w'",
+        f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {url.database}.* TO {user}",
+        f"GRANT SELECT ON mysql.proc TO {user}",
+    )
+    try:
+        with pytest.raises(BackupError, match=r"RELOAD ON \*\.\*"):
+            create_backup(limited, place)
+        run(empty_url, f"GRANT RELOAD ON *.* TO {user}")
+        name = create_backup(limited, place)
+        run(
+            empty_url,
+            f"GRANT ALL ON {url.database}.* TO {user}",
+            f"GRANT ALL ON `carboy\\_%`.* TO {user}",
+            f"GRANT SET USER ON *.* TO {user}",
+        )
+        verify_backup(limited, place, name)
+        restore_backup(limited, place, name, force=True)
+        assert number(empty_url, "SELECT COUNT(*) FROM people") == 503
+    finally:
+        run(empty_url, f"DROP USER {user}")
