@@ -491,7 +491,8 @@ def takes_logins(app: flask.Flask) -> bool:
 
 
 def _to_flask(response: Response) -> flask.Response:
-    return flask.Response(response.body, response.status, list(response.headers))
+    body = response.body if response.stream is None else response.stream
+    return flask.Response(body, response.status, list(response.headers))
 
 
 def _own(response: Response) -> flask.Response:

@@ -130,6 +130,12 @@ TABLE = (
     ),
     Setting("CARBOY_JOBS_TIMEOUT", 3600, "Seconds that an attempt at a job may take.", 1),
     Setting("CARBOY_JOBS_DAYS", 7, "How many days a job is kept after it has ended; 0 for ever."),
+    Setting(
+        "CARBOY_BACKUP_URL",
+        "",
+        "Where backups are kept: a folder, or a URL that fsspec knows, such as `s3://...`.",
+    ),
+    Setting("CARBOY_BACKUP_KEEP", 7, "How many backups of a database are kept; 0 for all."),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
     Setting(
         "CARBOY_ROW_SECURITY",
@@ -222,6 +228,8 @@ class Settings(Struct, frozen=True):
     jobs_lease: int = 30
     jobs_timeout: int = 3600
     jobs_days: int = 7
+    backup_url: str = ""
+    backup_keep: int = 7
     statement_cache: int = 1024
     row_security: bool = False
     jwt_secret: str = ""

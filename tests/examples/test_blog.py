@@ -690,3 +690,23 @@ def test_each_reading_view_is_one_statement(
         statements.clear()
         assert client.get(path).status_code == 200
         assert len(statements) == 1, statements
+
+
+def test_admins_see_the_blogs_figures(app: Flask) -> None:
+    """Beside those of its tables: posts of the last week, and users who may sign in."""
+    now = datetime.now(UTC)
+    ada = User(username="ada", email="a@b.c")
+    category = Category(name="News")
+    db.session.add_all([ada, category, User(username="bob", email="b@b.c", is_active=False)])
+    for days in (1, 6, 8):
+        moment = now - timedelta(days=days)
+        db.session.add(
+            Post(title="t", content="c", author=ada, category=category, created_at=moment)
+        )
+    db.session.commit()
+    key = create_key(db.engine, "me", ["admin"])
+    found = app.test_client().get("/admin/db-stats", headers={"X-API-Key": key}).json
+    assert found is not None
+    assert found["statistics"] == {"recent_posts_7_days": 2, "active_users": 1}
+    rows = {table["table"]: table["rows"] for table in found["databases"][0]["tables"]}
+    assert rows == {"users": 2, "posts": 3, "categories": 1, "tags": 0}

@@ -135,12 +135,27 @@ def opened(target: Target) -> Iterator[Opened]:
             raise TargetError(f"{name}: {first_line(original)}") from None
 
 
+def located(target: Target) -> tuple[sa.URL, Settings]:
+    """The URL of a target's database, which need not be there yet, and its settings.
+
+    Raises TargetError.
+    """
+    if target.is_database:
+        return database_url(target.text), _outside_settings()
+    with opened(target) as found:
+        return found.engine.url, found.settings
+
+
 def _opened_database(target: Target) -> Opened:
+    known = _outside_settings()
+    return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
+
+
+def _outside_settings() -> Settings:
     try:
-        known = read_settings({}, outside())
+        return read_settings({}, outside())
     except SettingError as error:
         raise TargetError(str(error)) from None
-    return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
 
 
 def without_api(target: Target) -> TargetError:
