@@ -177,6 +177,8 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ("http-origin", "TRUSTED_ORIGINS has", config(CARBOY_TRUSTED_ORIGINS="http://a.b")),
     ("cookie-secure", "SESSION_COOKIE_SECURE is off", served(login=no_login)),
     ("rate-limit", "any number of requests", config(CARBOY_RATE_LIMIT=" ")),
+    ("open-metrics", "CARBOY_METRICS is open", config(CARBOY_METRICS="open")),
+    ("server-timing", "how long each stage", config(CARBOY_SERVER_TIMING="1")),
     ("rate-limit-memory", "up to 4 times", served(workers=4)),
     ("pool", "has 2 connections for 8 threads", small_pool),
     ("pool", "15 connections for 16 threads", served(threads=16)),
