@@ -140,6 +140,15 @@ def show_post(post_id: int) -> Response:
     return api.read(post, f"{POST},content", one=True)
 
 
+@views.post("/posts/bulk-update")
+def update_posts() -> Response:
+    """Change many posts in the background: ``{"post_ids": [1, 2], "updates": {...}}``."""
+    body = request.get_json()
+    if not isinstance(body, dict) or body.keys() != {"post_ids", "updates"}:
+        abort(400, "the body must be an object with post_ids and updates")
+    return api.update_later(Post, body["post_ids"], body=body["updates"])
+
+
 @views.get("/analytics/posts-per-category")
 def posts_per_category() -> Response:
     """How many posts each category has, and how long they are, most posts first."""
