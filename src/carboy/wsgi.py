@@ -147,7 +147,7 @@ class Traced:
                 headers.append(("Server-Timing", _timing(trace.stages, perf_counter() - started)))
             return start_response(line, headers, *exc_info)
 
-        token = TRACE.set(trace)
+        token = TRACE.set(trace)  # as ``traced`` does, for less
         try:
             return self._inner(environ, begin)
         finally:
