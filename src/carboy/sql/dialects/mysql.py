@@ -1,7 +1,7 @@
 """MariaDB 10.6 or newer.
 
 JSON is text here, and is put together as text: MariaDB's own functions forget at each border of a
-subquery that a text is JSON, and read no document that is nested deeper than 32 levels.
+subquery that a text is JSON, and read no document that is nested deeper than 31 levels.
 
 ``GROUP_CONCAT`` and ``CONCAT`` cut what is larger than the server's ``max_allowed_packet``. Both
 say so in a warning, which ``was_cut`` looks for.
