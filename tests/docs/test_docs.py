@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from carboy import errors
+from carboy.ops import metrics
 from carboy.respond import respond_error
 from carboy.settings import TABLE
 from tools.checks_table import ALL
@@ -22,6 +24,7 @@ from .runner import run_page
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 CHECKS = ROOT / "docs" / "reference" / "check.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
+METRICS = ROOT / "docs" / "reference" / "metrics.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
 HOW_TO = ROOT / "docs" / "how-to"
 ON_POSTGRESQL = [HOW_TO / "migrations.md", HOW_TO / "postgresql.md"]
@@ -109,6 +112,17 @@ def test_pages_can_be_found(page: Path) -> None:
 def test_settings_page_has_the_table() -> None:
     """The page of settings has the table that the code makes of them, unchanged."""
     assert table(TABLE) in SETTINGS.read_text()
+
+
+def test_metrics_page_has_the_table() -> None:
+    """Every metric that Carboy counts is on its page, with its type, labels and help."""
+    shown = METRICS.read_text()
+    for metric in (m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)):
+        (family,) = metric.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+        assert f"| `{name}` | {family.type} | {labels} | {family.documentation} |" in shown
+    assert shown.count("| `carboy_") == 5
 
 
 def test_check_page_has_the_table() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,8 @@ import sqlalchemy as sa
 
 from carboy import OPEN, Actor, Carboy, Policy, role
 from carboy.ops.api_keys import create_key
+from carboy.ops.backup import database_name
+from carboy.ops.backup.manifest import Contents, Manifest, Verified, seal
 from carboy.ops.check import CHECKS, DATABASE_CHECKS, REACHABLE, Finding
 from carboy.ops.search_index import create_search_index, drop_search_index
 from carboy.serve.checks import check_app
@@ -43,7 +47,11 @@ BOOK_TAGS = sa.Table(
     sa.Column("book_id", sa.ForeignKey("books.id"), primary_key=True),
     sa.Column("tag_id", sa.ForeignKey("tags.id"), primary_key=True, index=True),
 )
-GOOD: Mapping[str, Any] = {"SECRET_KEY": SECRET, "CARBOY_RATE_LIMIT": "600/minute"}
+GOOD: Mapping[str, Any] = {
+    "SECRET_KEY": SECRET,
+    "CARBOY_RATE_LIMIT": "600/minute",
+    "CARBOY_BACKUP_URL": "backups",
+}
 DROP_INDEX = sa.text("DROP INDEX ix_books_author_id")
 
 
@@ -81,6 +89,31 @@ class Shop:
         with app.app_context():
             change(self.engine, api.schema.resources["books"])
 
+    def backed_up(self, ago: dt.timedelta) -> None:
+        """Have a verified backup in the folder ``backups``, as far as a listing shows one."""
+        name = database_name(self.engine.url)
+        at = dt.datetime.now(dt.UTC) - ago
+        manifest = seal(
+            Manifest(
+                name=f"{name}-{at:%Y%m%dT%H%M%SZ}-0a1b2c",
+                kind=self.engine.dialect.name,
+                database=name,
+                at=at,
+                carboy="1",
+                server="1",
+                program="1",
+                options={},
+                contents=Contents(tables={}, schema={}),
+                files={},
+            )
+        )
+        verified = Verified(hashlib.sha256(manifest).hexdigest(), at)
+        folder = Path("backups") / f"{name}-{at:%Y%m%dT%H%M%SZ}-0a1b2c"
+        shutil.rmtree("backups", ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(manifest)
+        (folder / "verified.json").write_bytes(seal(verified))
+
     def run(self, *statements: sa.Executable) -> None:
         """Change the database."""
         with self.engine.begin() as connection:
@@ -99,6 +132,7 @@ def shop(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     made = Shop(engine)
     if has_search_indexes(engine):
         made.search_index(create_search_index)
+    made.backed_up(dt.timedelta())
     yield made
     made.engine.dispose()
     engine.dispose()
@@ -184,6 +218,10 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ("cookie-secure", "SESSION_COOKIE_SECURE is off", served(login=no_login)),
     ("rate-limit", "any number of requests", config(CARBOY_RATE_LIMIT=" ")),
     ("rate-limit-memory", "up to 4 times", served(workers=4)),
+    ("backup", "CARBOY_BACKUP_URL is empty", config(CARBOY_BACKUP_URL="")),
+    ("backup", "there is no verified backup of", config(CARBOY_BACKUP_URL="others")),
+    ("backup", "the newest verified", lambda shop: shop.backed_up(dt.timedelta(days=2))),
+    ("backup", "can't be looked for", config(CARBOY_BACKUP_URL="nowhere://me:secret@there")),
     ("pool", "has 2 connections for 8 threads", small_pool),
     ("pool", "15 connections for 16 threads", served(threads=16)),
     ("policy-raises", "its rule for update raises TypeError for nobody", rule(fails)),
@@ -403,7 +441,7 @@ def test_keys_that_end_are_fine(shop: Shop) -> None:
 def test_a_database_without_an_application_has_no_secret_key(shop: Shop) -> None:
     """Nobody could set it; nor does the fix for an open resource name a policy."""
     shop.configured = False
-    shop.config = {"CARBOY_RATE_LIMIT": "600/minute"}
+    del shop.config["SECRET_KEY"]
     shop.books["policy"] = OPEN
     found = shop.findings()
     assert [f.name for f in found] == ["open-writes", "open-writes", "open-creates", "open-reads"]

@@ -8,8 +8,8 @@ that a body links are found by one SELECT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -39,17 +39,22 @@ from .upsert import Upsert
 
 _CHUNK = 500
 
+Also: TypeAlias = Callable[[sa.Connection, WriteResult], None]
 
-def execute_write(database: Database, plan: WritePlan) -> WriteResult:
-    """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
+
+def execute_write(database: Database, plan: WritePlan, also: Also = lambda *_: None) -> WriteResult:
+    """Run a write; raises the ApiError that the rules or the database's constraints ask for.
+
+    ``also`` is called at the end of the write's transaction, whose COMMIT is for both.
+    """
     try:
         if plan.recording is not None:
             prepare_recording(database, plan.recording)
         if plan.once is None:
-            return retried(database, lambda: _attempt(database, plan))
+            return retried(database, lambda: _attempt(database, plan, also))
         with database.keys.held((plan.once.scope, plan.once.key)):
             make_ready(database, plan.once)
-            return retried(database, lambda: _attempt(database, plan))
+            return retried(database, lambda: _attempt(database, plan, also))
     except Refused as error:
         raise _refusal(database, plan, error) from error
     except database.errors as error:
@@ -93,12 +98,13 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
     return errors
 
 
-def _attempt(database: Database, plan: WritePlan) -> WriteResult:
+def _attempt(database: Database, plan: WritePlan, also: Also) -> WriteResult:
     with transaction(database, plan.access.who, commit=not plan.dry_run) as session:
         connection = session.connection()
         if plan.once is not None:
             known = find_result(database, connection, plan.once)
             if known is not None:
+                also(connection, known)
                 return known
         if plan.recording is not None:
             record(database, session, plan.recording)
@@ -107,6 +113,7 @@ def _attempt(database: Database, plan: WritePlan) -> WriteResult:
             keep_result(connection, plan.once, result)
         if plan.dry_run:
             _check_deferred(database, connection, plan)
+        also(connection, result)
         return result
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 from msgspec import Struct
 
-from . import check_access, check_database, check_migrations, check_settings
+from . import check_access, check_backup, check_database, check_migrations, check_settings
 from .checked import Checked, Fault
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -114,6 +114,12 @@ CHECKS = (
         "warning",
         "A worker has more threads than its engine has connections.",
         check_settings.pool,
+    ),
+    Check(
+        "backup",
+        "warning",
+        "`CARBOY_BACKUP_URL` is empty in production, or has no verified backup of the last day.",
+        check_backup.backup,
     ),
     Check(
         "policy-raises",

@@ -279,6 +279,10 @@ class Dialect(ABC):
         """
         return None
 
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        """An INSERT that leaves a row out where one with the same unique values is there."""
+        return sa.insert(table).prefix_with("IGNORE")
+
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Make a new driver connection ready: called once for each."""
 

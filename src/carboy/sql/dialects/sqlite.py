@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import FromClause
 from sqlalchemy.types import TypeDecorator
 
@@ -311,6 +312,9 @@ class SQLite(Dialect):
         if type_.kind is Kind.NUMERIC and mean_type.scale is not None:
             mean = sa.func.round(mean, _constant(str(mean_type.scale + 4)))
         return mean, mean_type
+
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        return insert(table).on_conflict_do_nothing()
 
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:
