@@ -110,6 +110,26 @@ TABLE = (
         "memory://",
         "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
     ),
+    Setting("CARBOY_JOBS_PATH", "jobs", "The path of jobs, below CARBOY_PREFIX."),
+    Setting(
+        "CARBOY_JOBS_BROKER",
+        "",
+        "The Redis (`redis://...`) by which Celery runs jobs; empty: Carboy runs them itself.",
+    ),
+    Setting(
+        "CARBOY_JOBS_THREADS",
+        4,
+        "How many jobs run at a time beside `carboy serve`, or in `carboy worker`; 0: `carboy "
+        "serve` runs none.",
+    ),
+    Setting(
+        "CARBOY_JOBS_LEASE",
+        30,
+        "Seconds after which the job of a worker that was killed is taken by another.",
+        1,
+    ),
+    Setting("CARBOY_JOBS_TIMEOUT", 3600, "Seconds that an attempt at a job may take.", 1),
+    Setting("CARBOY_JOBS_DAYS", 7, "How many days a job is kept after it has ended; 0 for ever."),
     Setting(
         "CARBOY_BACKUP_URL",
         "",
@@ -202,6 +222,12 @@ class Settings(Struct, frozen=True):
     rate_limit: str = ""
     rate_limit_writes: str = ""
     rate_limit_storage: str = "memory://"
+    jobs_path: str = "jobs"
+    jobs_broker: str = ""
+    jobs_threads: int = 4
+    jobs_lease: int = 30
+    jobs_timeout: int = 3600
+    jobs_days: int = 7
     backup_url: str = ""
     backup_keep: int = 7
     statement_cache: int = 1024

@@ -1,4 +1,4 @@
-"""The access matrix: every actor, operation and leak path, on both databases.
+"""The access matrix: every actor, operation and leak path, on every database.
 
 A route, operator, aggregate, parameter, preference or request header without an expectation
 fails the build.
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import empty_postgresql_database
+from tests.conftest import KINDS, empty_database
 
 from .expected import FIELDS_EXPECTED, OPERATIONS_EXPECTED, ROWS_EXPECTED
 from .leaks import FIELDS, ROWS, Ask, Subject, computed, leaks
@@ -23,22 +23,21 @@ LEAKS: Mapping[str, tuple[Subject, Which, Mapping[str, Sequence[Ask]]]] = {
     "rows": (ROWS, "other", leaks(ROWS)),
     "fields": (FIELDS, "changed", leaks(FIELDS)),
 }
+# Refused on MariaDB, whoever asks.
+LACKING = ("filter:cs", "filter:cd", "filter:ov")
 EXPECTED = {"rows": ROWS_EXPECTED, "fields": FIELDS_EXPECTED}
 LEAK_CELLS = [(what, path, actor) for what in LEAKS for path in LEAKS[what][2] for actor in ACTORS]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=KINDS)
 def vault(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Vault]:
     """The vault's worlds on each database."""
     folder = tmp_path_factory.mktemp("vault")
     with ExitStack() as stack:
-        urls = {which: f"sqlite:///{folder / which}.sqlite" for which in WORLDS}
-        if request.param == "postgresql":
-            server = request.getfixturevalue("postgresql_url")
-            new = empty_postgresql_database
-            urls = {which: stack.enter_context(new(server)) for which in WORLDS}
+        new = {w: empty_database(request, request.param, folder / w) for w in WORLDS}
+        urls = {which: stack.enter_context(url) for which, url in new.items()}
         vault = Vault({which: sa.create_engine(url) for which, url in urls.items()})
         yield vault
         vault.close()
@@ -80,6 +79,8 @@ def test_a_leak_path_tells_what_is_expected(vault: Vault, what: str, path: str, 
     """Two worlds that differ in what is hidden answer the same, and without a hidden word."""
     of, other, asks = LEAKS[what]
     expected = EXPECTED[what][path][actor]
+    if path in LACKING and vault.engine.dialect.name == "mariadb":
+        expected = "400="
     statuses: set[int] = set()
     same = True
     for ask in asks[path]:

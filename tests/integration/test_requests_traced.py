@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -155,10 +156,12 @@ def test_stages_are_told_to_developers_only(notes: Notes) -> None:
 def slow_sql(engine: sa.Engine, seconds: float) -> Iterator[None]:
     """A function of SQL that takes its time."""
 
-    def add(connection: Any, _: object) -> None:
-        import time
+    def slowly(value: Any) -> Any:
+        time.sleep(seconds)
+        return value
 
-        connection.create_function("slowly", 1, lambda value: time.sleep(seconds) or value)
+    def add(connection: Any, _: object) -> None:
+        connection.create_function("slowly", 1, slowly)
 
     sa.event.listen(engine, "connect", add)
     engine.dispose()

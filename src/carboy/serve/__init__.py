@@ -4,6 +4,7 @@ from .app import Opened, Openness, Served, Target, load, located, opened, review
 from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
+from .jobs import work
 from .migrated import require_migrated
 from .server import ServerOptions, is_loopback, reserve, resolve, run
 
@@ -26,4 +27,5 @@ __all__ = [
     "reviewed",
     "run",
     "without_api",
+    "work",
 ]

@@ -50,6 +50,14 @@ class Target(Struct, frozen=True):
         path = Path(self.text)
         return path.suffix.lower() in _SQLITE_SUFFIXES or path.exists()
 
+    @property
+    def shown(self) -> str:
+        """What people call it, without a password."""
+        if not self.is_database:
+            return self.text
+        url = database_url(self.text)
+        return str(url.database) if url.get_backend_name() == "sqlite" else shown(url)
+
 
 class Served(Struct, frozen=True, eq=False):
     """An application, and what people want to know of it.

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from .app import Target, load
 from .errors import TargetError
+from .jobs import Beside, run_beside
 
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.05
@@ -64,10 +65,21 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
     waiter = threading.Thread(target=_when_listening, args=(options, stopped, ready), daemon=True)
     waiter.start()
     try:
-        with metrics_folder() if options.workers > 1 and options.metrics else nullcontext():
+        counting = metrics_folder() if options.workers > 1 and options.metrics else nullcontext()
+        with counting, _jobs_beside(target, options):
             server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
     finally:
         stopped.set()
+
+
+def _jobs_beside(target: Target, options: ServerOptions) -> AbstractContextManager[object]:
+    if target.is_database and not target.writable:
+        # Nothing can be queued there.
+        return nullcontext()
+    beside = Beside(run_beside, target)
+    if options.reload:
+        beside.restart_on_changes()
+    return beside
 
 
 @contextmanager
