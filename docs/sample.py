@@ -2,7 +2,7 @@
 queries and writes; docs/how-to/limit-access.md is about who may.
 
 Start it with ``flask --app docs/sample.py run --port 8000``; ``DATABASE_URL`` names another
-database. Tests run every example against it, on SQLite and on PostgreSQL.
+database. Tests run every example against it, on SQLite, PostgreSQL and MariaDB.
 """
 
 from __future__ import annotations

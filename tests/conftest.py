@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from sqlalchemy import make_url
 from carboy.serve import Target, load
 from tools.servers import mariadb, postgresql, redis
 
+from . import mariadb as mariadb_types
+
+assert mariadb_types.__doc__, "its rules hold from its import on"
+
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
@@ -32,6 +36,12 @@ def mariadb_url() -> Iterator[str]:
     """The URL of a MariaDB that lives as long as the tests."""
     with mariadb() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def servers(postgresql_url: str, mariadb_url: str) -> Mapping[str, str]:
+    """The URLs of both servers, for tests that ask all databases the same."""
+    return {"postgresql": postgresql_url, "mariadb": mariadb_url}
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +77,7 @@ def empty_mariadb_database(server_url: str) -> Iterator[str]:
             user=url.username,
             password=url.password or "",
             autocommit=True,
+            ssl_disabled=True,
         )
     ) as connection:
         connection.cursor().execute(f"CREATE DATABASE {name}")
@@ -83,14 +94,39 @@ def shared_postgresql_url(postgresql_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+KINDS = ("sqlite", "postgresql", "mariadb")
+
+
+@contextmanager
+def empty_database(request: pytest.FixtureRequest, kind: str, file: Path) -> Iterator[str]:
+    """A new database of a kind, as its URL; SQLite's is the file."""
+    if kind == "sqlite":
+        yield f"sqlite:///{file}"
+        return
+    empty = {"postgresql": empty_postgresql_database, "mariadb": empty_mariadb_database}
+    with empty[kind](request.getfixturevalue(f"{kind}_url")) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, on SQLite and on PostgreSQL in turn."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
-    else:
-        with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
-            yield url
+    """The URL of an empty database of each kind in turn."""
+    with empty_database(request, request.param, tmp_path / "test.sqlite") as url:
+        yield url
+
+
+@contextmanager
+def empty_databases(servers: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
+    """A new database of each kind, by name."""
+    with (
+        empty_postgresql_database(servers["postgresql"]) as postgresql_,
+        empty_mariadb_database(servers["mariadb"]) as mariadb_,
+    ):
+        yield {
+            "sqlite": f"sqlite:///{folder / 'test.sqlite'}",
+            "postgresql": postgresql_,
+            "mariadb": mariadb_,
+        }
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from carboy import Carboy, Part
 from carboy.errors import InvalidBody
 
-from .models import Category, Post, Tag, User, db
+from .models import Category, Post, Tag, User, db, now
 from .policies import EDITED, POSTS, USERS
 
 __all__ = ["Category", "Post", "Tag", "User", "app", "db"]
@@ -139,6 +140,15 @@ def show_post(post_id: int) -> Response:
     return api.read(post, f"{POST},content", one=True)
 
 
+@views.post("/posts/bulk-update")
+def update_posts() -> Response:
+    """Change many posts in the background: ``{"post_ids": [1, 2], "updates": {...}}``."""
+    body = request.get_json()
+    if not isinstance(body, dict) or body.keys() != {"post_ids", "updates"}:
+        abort(400, "the body must be an object with post_ids and updates")
+    return api.update_later(Post, body["post_ids"], body=body["updates"])
+
+
 @views.get("/analytics/posts-per-category")
 def posts_per_category() -> Response:
     """How many posts each category has, and how long they are, most posts first."""
@@ -161,6 +171,21 @@ def newest_posts() -> Select[Post]:
     size = whole_number("per_page", 100)
     newest = select(Post).where(Post.published).order_by(Post.created_at.desc(), Post.id.desc())
     return newest.limit(size).offset((whole_number("page", 1) - 1) * size)
+
+
+# --- what admins see ---
+
+
+@api.statistic
+def recent_posts_7_days() -> Select[int]:
+    """How many posts are younger than a week."""
+    return select(func.count()).where(Post.created_at > now() - timedelta(days=7))
+
+
+@api.statistic
+def active_users() -> Select[int]:
+    """How many users may sign in."""
+    return select(func.count()).where(User.is_active)
 
 
 # --- what clients send ---

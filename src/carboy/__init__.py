@@ -4,6 +4,7 @@ from .access import ANONYMOUS, OPEN, Actor, Policy, PolicyError, role, signed_in
 from .errors import ApiError
 from .extension import Carboy
 from .identify import flask_login_actor
+from .jobs import Job, JobCancelled
 from .respond import Part
 from .schema import SchemaError, UTCDateTime
 from .settings import SettingError
@@ -14,6 +15,8 @@ __all__ = [
     "Actor",
     "ApiError",
     "Carboy",
+    "Job",
+    "JobCancelled",
     "Part",
     "Policy",
     "PolicyError",

@@ -12,7 +12,7 @@ import flask
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Mapper, Session, scoped_session
+from sqlalchemy.orm import Session, scoped_session
 
 from .access import (
     CLOSED,
@@ -25,6 +25,7 @@ from .access import (
     check_policy,
 )
 from .admin import Route, Visit, routes, visit
+from .background import Background, has_own, jobs_path, jobs_url
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
@@ -42,8 +43,10 @@ from .hosts import (
     engines_in,
     own_body,
     prepare_migrations,
+    resource_of,
 )
 from .identify import Identify, Login
+from .jobs import Jobs, answer_later, is_for_later, respond_job
 from .ops.observers import Observers
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
@@ -51,7 +54,6 @@ from .request import Prefer, Query, Request, join_key, parse_select
 from .respond import Response, respond_options
 from .schema import (
     Registration,
-    Resource,
     Schema,
     SchemaError,
     Validate,
@@ -118,6 +120,12 @@ class Carboy:
         self._in_use = False
         self._db = db
         self._login = actor
+        background = Background(self._api, lambda: self.actor)
+        self.job = background.job
+        self.enqueue = background.enqueue
+        self.update_later = background.update_later
+        self.run_jobs = background.run_jobs
+        self._background = background
         if app is not None:
             self.init_app(app, db)
 
@@ -155,6 +163,7 @@ class Carboy:
         app.wsgi_app = traced  # type: ignore[method-assign]
         for route in routes(settings):
             add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
+        add_view(app, "carboy_job", self._job_view, {f"{jobs_path(settings)}/<string:key>"})
         add_view(app, "carboy_nothing", self._nothing_view, {f"{prefix}/<carboy_key:path>"})
 
     def resource(  # noqa: PLR0913  each option is a keyword
@@ -300,7 +309,7 @@ class Carboy:
 
     def _written(self, own: _OwnWrite) -> flask.Response:
         api = self._api()
-        resource = _resource_of(api.schema, own.model)
+        resource = resource_of(api.schema, own.model)
         access = self._access(api, own.policy)
         context = Context(api.schema, api.settings, access, trusted=True, validate=own.validate)
         parts = own.key if isinstance(own.key, tuple) else (own.key,)
@@ -346,6 +355,7 @@ class Carboy:
         policies = {r.name: self._policies.get(r.name, self._default) for r in schema.exposed()}
         for name, policy in policies.items():
             check_policy(schema.resources[name], policy)
+        self._background.check(schema, settings)
         self._in_use = True
         databases = _databases(engines, schema, settings)
         state.observers.watch({bind: each.engine for bind, each in databases.items()})
@@ -357,6 +367,7 @@ class Carboy:
             cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
             statistics=self._statistics,
+            subscribers=state.observers.subscribers,
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
@@ -372,6 +383,8 @@ class Carboy:
             body = body_of(api.settings) if request.method in _WITH_BODY else b""
             parsed = parse_environ(request.environ, api.settings, resource, key, body)
             mark("parse")
+            if is_for_later(api, parsed) and not has_own(api.schema, api.settings):
+                return answer_later(api, jobs_url(api.settings), parsed, who)
             return answer(api, parsed, who)
 
         return self._attended(respond)
@@ -403,6 +416,14 @@ class Carboy:
             return visit(route, flask.request.method, Visit(who, names, self._api))
 
         return self._attended(respond, known=bool(route.roles))
+
+    def _job_view(self, key: str) -> flask.Response:
+        api = self._api()
+        if has_own(api.schema, api.settings):
+            return self._view(api.settings.jobs_path, key)
+        route = Route("job", "a job", lambda by: respond_job(api, by.who, key), roles=())
+        method = flask.request.method
+        return self._attended(lambda who: visit(route, method, Visit(who, {}, self._api)))
 
     def _attended(
         self, respond: Callable[[Actor], Response], *, known: bool = True
@@ -455,6 +476,11 @@ def built_api(app: flask.Flask) -> Api:
     return api_of(app)._api()
 
 
+def jobs_of(app: flask.Flask) -> Jobs:
+    """The jobs of an application, within its context; raises as its API is built."""
+    return api_of(app)._background.jobs(built_api(app), app.app_context)
+
+
 def settings_of(app: flask.Flask) -> Settings:
     """The settings of an application that was given to a Carboy."""
     return cast(State, app.extensions[_KEY]).settings
@@ -466,7 +492,8 @@ def takes_logins(app: flask.Flask) -> bool:
 
 
 def _to_flask(response: Response) -> flask.Response:
-    return flask.Response(response.body, response.status, list(response.headers))
+    body = response.body if response.stream is None else response.stream
+    return flask.Response(body, response.status, list(response.headers))
 
 
 def _own(response: Response) -> flask.Response:
@@ -477,11 +504,3 @@ def _own(response: Response) -> flask.Response:
 def _answer_error(error: ApiError) -> flask.Response:
     """What the application's own views raise, by ``read`` or by hand."""
     return _own(refused(error))
-
-
-def _resource_of(schema: Schema, model: Any) -> Resource:
-    subject = subject_of(model)
-    found = schema.of_mapper(subject) if isinstance(subject, Mapper) else None
-    if found is None:
-        raise SchemaError(f"give {model!r} to api.resource() first")
-    return found

@@ -9,13 +9,14 @@ from typing import Any
 import flask
 import msgspec
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Mapper
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from .errors import BadRequest, PayloadTooLarge
 from .ops import migrate
 from .request import check_content_type
-from .schema import SchemaError
+from .schema import Resource, Schema, SchemaError, subject_of
 from .settings import Settings
 
 
@@ -107,3 +108,12 @@ def cursor_key_of(app: flask.Flask, engine: Engine) -> bytes:
     secret = app.secret_key or engine.url.render_as_string(hide_password=False)
     material = secret if isinstance(secret, bytes) else str(secret).encode()
     return hashlib.sha256(b"carboy cursors" + material).digest()
+
+
+def resource_of(schema: Schema, model: Any) -> Resource:
+    """The resource of a mapped class; raises SchemaError where it has none."""
+    subject = subject_of(model)
+    found = schema.of_mapper(subject) if isinstance(subject, Mapper) else None
+    if found is None:
+        raise SchemaError(f"give {model!r} to api.resource() first")
+    return found

@@ -32,11 +32,12 @@ _REPLACED = re.compile(r"(?:^|&)(?:after|page|offset)=[^&]*")
 
 
 class Response(Struct, frozen=True):
-    """An HTTP answer, ready for any framework."""
+    """An HTTP answer, ready for any framework; ``stream`` is sent in the place of ``body``."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    stream: Iterator[bytes] | None = None
 
 
 class ProblemDocument(Struct, frozen=True, omit_defaults=True):

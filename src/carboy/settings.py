@@ -110,6 +110,38 @@ TABLE = (
         "memory://",
         "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
     ),
+    Setting("CARBOY_JOBS_PATH", "jobs", "The path of jobs, below CARBOY_PREFIX."),
+    Setting(
+        "CARBOY_JOBS_BROKER",
+        "",
+        "The Redis (`redis://...`) by which Celery runs jobs; empty: Carboy runs them itself.",
+    ),
+    Setting(
+        "CARBOY_JOBS_THREADS",
+        4,
+        "How many jobs run at a time beside `carboy serve`, or in `carboy worker`; 0: `carboy "
+        "serve` runs none.",
+    ),
+    Setting(
+        "CARBOY_JOBS_LEASE",
+        30,
+        "Seconds after which the job of a worker that was killed is taken by another.",
+        1,
+    ),
+    Setting("CARBOY_JOBS_TIMEOUT", 3600, "Seconds that an attempt at a job may take.", 1),
+    Setting("CARBOY_JOBS_DAYS", 7, "How many days a job is kept after it has ended; 0 for ever."),
+    Setting(
+        "CARBOY_BACKUP_URL",
+        "",
+        "Where backups are kept: a folder, or a URL that fsspec knows, such as `s3://...`.",
+    ),
+    Setting(
+        "CARBOY_BACKUP_SCHEDULE",
+        "",
+        "When a job makes a backup: a cron expression in UTC, such as `15 3 * * *`; empty for "
+        "never.",
+    ),
+    Setting("CARBOY_BACKUP_KEEP", 7, "How many backups of a database are kept; 0 for all."),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
     Setting(
         "CARBOY_ROW_SECURITY",
@@ -196,6 +228,15 @@ class Settings(Struct, frozen=True):
     rate_limit: str = ""
     rate_limit_writes: str = ""
     rate_limit_storage: str = "memory://"
+    jobs_path: str = "jobs"
+    jobs_broker: str = ""
+    jobs_threads: int = 4
+    jobs_lease: int = 30
+    jobs_timeout: int = 3600
+    jobs_days: int = 7
+    backup_url: str = ""
+    backup_schedule: str = ""
+    backup_keep: int = 7
     statement_cache: int = 1024
     row_security: bool = False
     jwt_secret: str = ""

@@ -100,13 +100,14 @@ def test_a_bad_application_is_told_what_is_wrong(folder: Path) -> None:
 
 
 def test_a_good_application_is_told_so(folder: Path) -> None:
-    """Warnings alone leave the exit code at 0; a setting in ``.env`` ends the only one."""
+    """Warnings alone leave the exit code at 0; settings in ``.env`` and a backup end them."""
     ended = carboy("check", "good:app", folder=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("warning: rate-limit\n")
-    assert ended.stdout.endswith("\n0 errors, 1 warning\n")
+    assert ended.stdout.endswith("\n0 errors, 2 warnings\n")
     with (folder / ".env").open("a") as file:
-        file.write("CARBOY_RATE_LIMIT=600/minute\n")
+        file.write("CARBOY_RATE_LIMIT=600/minute\nCARBOY_BACKUP_URL=backups\n")
+    assert carboy("backup", "good:app", folder=folder).returncode == 0
     ended = carboy("check", "good:app", folder=folder)
     assert (ended.returncode, ended.stdout) == (0, "0 errors, 0 warnings\n")
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from carboy.ops.history import create_history_table, prune_history
+from carboy.sql import HISTORY
 
 ROOT = Path(__file__).parents[2]
 APP = """
@@ -42,11 +43,9 @@ def fill(connection: sa.Connection, ages: tuple[int, ...]) -> None:
     """An entry of each age, in days."""
     create_history_table(connection)
     now = datetime.now(UTC)
-    insert = sa.text(
-        "INSERT INTO carboy_history (resource, key, at, action, changes) "
-        "VALUES ('tags', '1', :at, 'update', '{}')"
-    ).bindparams(sa.bindparam("at", type_=sa.DateTime(timezone=True)))
-    connection.execute(insert, [{"at": now - timedelta(days=days)} for days in ages])
+    entry = {"resource": "tags", "key": "1", "action": "update", "changes": "{}"}
+    rows = [{**entry, "at": now - timedelta(days=days)} for days in ages]
+    connection.execute(sa.insert(HISTORY), rows)
 
 
 def left(engine: sa.Engine) -> int:

@@ -245,6 +245,9 @@ def _headers(of: Subject) -> dict[str, Sequence[Ask]]:
             for n in (0, 1)
         ],
         "prefer:tx": [Ask("papers", "POST", [one, {"title": 1}], _DRY)],
+        "prefer:respond_async": [
+            Ask("papers?rank=gt.2", "PATCH", {"title": 1}, {"Prefer": "respond-async"})
+        ],
         "prefer:handling": [
             Ask("papers?nope=eq.1", headers={"Prefer": f"handling={how}"})
             for how in ("strict", "lenient")

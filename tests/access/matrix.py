@@ -46,6 +46,7 @@ _LIST, _ITEM, _NOTHING = (
     "/api/<string:resource>/<carboy_key:key>",
     "/api/<carboy_key:path>",
 )
+_JOB = "/api/jobs/<string:key>"
 _NEW = {"title": "new"}
 _WHOLE = {**_NEW, "owner_id": OLGA}
 _MERGE = {"Prefer": "resolution=merge-duplicates"}
@@ -56,6 +57,7 @@ OPERATIONS: Mapping[str, tuple[str, Ask]] = {
     **{f"{m} list": (_LIST, Ask("/api/papers", m)) for m in ("GET", "HEAD", "OPTIONS")},
     **{f"{m} item": (_ITEM, Ask("/api/papers/11", m)) for m in ("GET", "HEAD", "OPTIONS")},
     "GET nothing": (_NOTHING, Ask("/api/papers/")),
+    **{f"{m} job": (_JOB, Ask("/api/jobs/1", m)) for m in ("GET", "HEAD", "OPTIONS")},
     "POST one": (_LIST, Ask("/api/papers", "POST", _NEW)),
     "POST for another": (_LIST, Ask("/api/papers", "POST", {**_NEW, "owner_id": OLGA})),
     "POST many": (_LIST, Ask("/api/papers", "POST", [_NEW, _NEW])),
@@ -103,7 +105,7 @@ def routes(app: flask.Flask) -> set[tuple[str, str]]:
         methods: set[str] = set(rule.methods or ())
         if rule.endpoint == "carboy":
             methods = set(allowed_methods(papers, "key" in rule.arguments))
-        elif rule.endpoint == "carboy_index":
+        elif rule.endpoint in ("carboy_index", "carboy_job"):
             methods = {"GET", "HEAD", "OPTIONS"}
         elif rule.endpoint == "carboy_nothing":
             methods = {"GET"}

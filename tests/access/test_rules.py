@@ -13,6 +13,7 @@ from sqlalchemy import ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from carboy import OPEN, Actor, Carboy, Policy, PolicyError, SchemaError, role
+from tests.databases import count_from
 
 from .world import SECRET, Asker, token
 
@@ -119,11 +120,7 @@ def make(database_url: str) -> Iterator[Make]:
         connection.execute(sa.insert(Toy).values(id=1, animal_id=1))
         connection.execute(sa.insert(Toy).values(id=2, animal_id=2))
         connection.execute(sa.update(Ref).values(owner_uuid=ME))
-        if connection.dialect.name == "postgresql":
-            for name in ("refs", "animals", "toys"):
-                connection.execute(
-                    sa.text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 99)")
-                )
+        count_from(connection, 100, ["refs", "animals", "toys"])
 
     def api(policies: dict[Any, Policy | None], **options: Any) -> Callable[..., Asker]:
         app = flask.Flask("rules")

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from carboy.extension import api_of
-from tests.conftest import empty_postgresql_database
+from tests.conftest import KINDS, empty_database
 
 from .asking import Ask, Asker
 from .two_worlds import ACTORS, SIZES, Key, Maker, Row, Who, World, another, load, make_app
@@ -105,16 +105,13 @@ class Pair:
         return first
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     """Two empty databases of a kind."""
     with ExitStack() as stack:
-        if request.param == "sqlite":
-            urls = [f"sqlite:///{tmp_path / name}" for name in ("one", "other")]
-        else:
-            server = request.getfixturevalue("postgresql_url")
-            urls = [stack.enter_context(empty_postgresql_database(server)) for _ in range(2)]
-        sides = [Side(url) for url in urls]
+        files = [tmp_path / name for name in ("one", "other")]
+        new = [empty_database(request, request.param, file) for file in files]
+        sides = [Side(stack.enter_context(url)) for url in new]
         yield Pair(sides)
         for side in sides:
             side.engine.dispose()

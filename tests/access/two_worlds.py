@@ -20,9 +20,9 @@ from sqlalchemy import ForeignKey, ForeignKeyConstraint, exists, or_
 from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
 from carboy import Actor, Carboy, Policy, role, signed_in
+from tests.databases import in_any_order
 
-from .world import ANN, BOB, EVE, POLICIES, SEARCH, SECRET, Base, User
-from .world import _restart as restart_keys
+from .world import ANN, BOB, EVE, POLICIES, SEARCH, SECRET, Base, User, restart_keys
 
 
 class Stage(enum.Enum):
@@ -372,11 +372,11 @@ def _change(maker: Maker, before: World, who: Who, rng: Random) -> bool:
 def load(engine: sa.Engine, world: World) -> None:
     """Make a database hold just this world."""
     with engine.begin() as connection:
-        for table in reversed(list(TABLES.values())):
-            connection.execute(table.delete())
-        for name, rows in world.items():
-            if rows:
-                # In the keys' order, since rows point at earlier ones of their table.
-                connection.execute(TABLES[name].insert(), [rows[key] for key in sorted(rows)])
-        for model in ALL_POLICIES:
-            restart_keys(connection, model)
+        with in_any_order(connection):
+            for table in reversed(list(TABLES.values())):
+                connection.execute(table.delete())
+            for name, rows in world.items():
+                if rows:
+                    # In the keys' order, since rows point at earlier ones of their table.
+                    connection.execute(TABLES[name].insert(), [rows[key] for key in sorted(rows)])
+        restart_keys(connection, ALL_POLICIES)

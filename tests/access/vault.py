@@ -16,6 +16,7 @@ from sqlalchemy import ForeignKey, exists, or_
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from carboy import Actor, Carboy, Policy, role
+from tests.databases import count_from, in_any_order
 
 from .world import SECRET
 
@@ -275,9 +276,7 @@ def rows(which: Which) -> Mapping[type[Base], Sequence[dict[str, Any]]]:
 def fill(engine: sa.Engine, which: Which) -> None:
     """Make the world as it was: its tables, its rows, and the next keys."""
     Base.metadata.create_all(engine)
-    with engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    with engine.begin() as connection, in_any_order(connection):
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(sa.delete(table))
         for model, content in rows(which).items():
@@ -286,10 +285,7 @@ def fill(engine: sa.Engine, which: Which) -> None:
 
 
 def restart(engine: sa.Engine) -> None:
-    """Let PostgreSQL's sequences count from 1000; a ROLLBACK doesn't take numbers back."""
-    if engine.dialect.name != "postgresql":
-        return
+    """Let new rows have keys from 1001 on; a ROLLBACK doesn't take numbers back."""
     tables = [table.name for table in Base.metadata.tables.values() if "id" in table.columns]
-    sequences = [f"setval(pg_get_serial_sequence('{name}', 'id'), 1000)" for name in tables]
     with engine.begin() as connection:
-        connection.execute(sa.text(f"SELECT {', '.join(sequences)}"))
+        count_from(connection, 1001, tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import flask
@@ -15,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from werkzeug.test import TestResponse
 
 from carboy import OPEN, Actor, Carboy, Policy, role, signed_in
+from tests.databases import count_from
 
 SECRET = "a secret that only the tests know, of 32 bytes"
 
@@ -240,15 +241,13 @@ def fill(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         for model, rows in ROWS.items():
             connection.execute(sa.insert(model), rows)
-            _restart(connection, model)
+        restart_keys(connection, ROWS)
 
 
-def _restart(connection: sa.Connection, model: type[Base]) -> None:
-    """PostgreSQL's sequences don't see keys that were given."""
-    table = model.__table__
-    if connection.dialect.name == "postgresql" and "id" in table.columns:
-        name = table.description
-        connection.execute(sa.text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1000)"))
+def restart_keys(connection: sa.Connection, models: Iterable[type[Base]]) -> None:
+    """Let new rows have keys from 1001 on."""
+    tables = [model.__table__ for model in models if "id" in model.__table__.columns]
+    count_from(connection, 1001, [table.description for table in tables])
 
 
 def _posts() -> list[dict[str, Any]]:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from carboy import errors
+from carboy.ops import metrics
 from carboy.respond import respond_error
 from carboy.settings import TABLE
 from tools.checks_table import ALL
@@ -22,17 +24,23 @@ from .runner import run_page
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 CHECKS = ROOT / "docs" / "reference" / "check.md"
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
+METRICS = ROOT / "docs" / "reference" / "metrics.md"
 RUNNING = [p for p in PAGES if any(b.language in ("console", "python") for b in blocks(p))]
 HOW_TO = ROOT / "docs" / "how-to"
 ON_POSTGRESQL = [HOW_TO / "migrations.md", HOW_TO / "postgresql.md"]
-ON_SAMPLE = [p for p in RUNNING if asks_sample(p) and p not in ON_POSTGRESQL]
-ON_THEIR_OWN = [p for p in RUNNING if not asks_sample(p) and p not in ON_POSTGRESQL]
+MARIADB = HOW_TO / "mariadb.md"
+# A search index, and JSON that contains other JSON; tests/integration asks for both.
+NOT_ON_MARIADB = re.compile(r"create_search_index|=cs\.")
+ON_ONE = [*ON_POSTGRESQL, MARIADB]
+ON_SAMPLE = [p for p in RUNNING if asks_sample(p) and p not in ON_ONE]
+ON_THEIR_OWN = [p for p in RUNNING if not asks_sample(p) and p not in ON_ONE]
 
 
 @pytest.mark.parametrize("page", ON_SAMPLE, ids=name_of)
 def test_page_about_the_sample_holds(page: Path, tmp_path: Path, database_url: str) -> None:
     """What a page shows of docs/sample.py is what it answers, on every database."""
-    run_page(page, tmp_path, database_url)
+    on_mariadb = database_url.startswith("mariadb")
+    run_page(page, tmp_path, database_url, without=NOT_ON_MARIADB if on_mariadb else None)
 
 
 @pytest.mark.parametrize("page", ON_POSTGRESQL, ids=name_of)
@@ -40,6 +48,12 @@ def test_page_about_the_sample_holds(page: Path, tmp_path: Path, database_url: s
 def test_page_about_postgresql_holds(page: Path, tmp_path: Path, database_url: str) -> None:
     """What is said of PostgreSQL is true there."""
     run_page(page, tmp_path, database_url)
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_page_about_mariadb_holds(tmp_path: Path, database_url: str) -> None:
+    """What is said of MariaDB is true there, for an application without this suite's rules."""
+    run_page(MARIADB, tmp_path, database_url)
 
 
 @pytest.mark.parametrize("page", ON_THEIR_OWN, ids=name_of)
@@ -98,6 +112,18 @@ def test_pages_can_be_found(page: Path) -> None:
 def test_settings_page_has_the_table() -> None:
     """The page of settings has the table that the code makes of them, unchanged."""
     assert table(TABLE) in SETTINGS.read_text()
+
+
+def test_metrics_page_has_the_table() -> None:
+    """Every metric that Carboy counts is on its page, with its type, labels and help."""
+    shown = METRICS.read_text()
+    for metric in (m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)):
+        (family,) = metric.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+        assert f"| `{name}` | {family.type} | {labels} | {family.documentation} |" in shown
+    assert f"| `carboy_jobs` | gauge | `state` | {metrics.JOBS_HELP} |" in shown
+    assert shown.count("| `carboy_") == 6
 
 
 def test_check_page_has_the_table() -> None:

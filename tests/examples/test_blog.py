@@ -20,6 +20,7 @@ from carboy.ops.api_keys import create_key
 with pytest.MonkeyPatch.context() as environment:
     environment.setenv("APP_ENV", "testing")
     from examples.blog.app import Category, Post, Tag, User, create_app, db
+    from examples.blog.app import api as blog_api
     from examples.blog.config import Testing
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -517,6 +518,53 @@ def test_authors_write_their_own_posts(
     assert login(bob, "editor").delete(url).status_code == 204
 
 
+def test_many_posts_are_changed_in_the_background(login: Login, posts: list[Post]) -> None:
+    """A 202 says where to look; the author's posts change later, another's and the rest never."""
+    ada, ids = login(posts[0].author_id), [posts[0].id, posts[2].id]
+    other = posts[1].id
+    db.session.rollback()
+    updates = {"updates": {"title": "Bread", "published": True}}
+    queued = ada.post("/posts/bulk-update", json={"post_ids": ids} | updates)
+    assert queued.status_code == 202
+    task = answer(queued)["task_id"]
+    assert answer(queued) == {"task_id": task, "message": "Bulk update queued"}
+    assert queued.headers["Location"] == f"/api/jobs/{task}"
+    assert titles(ada, "/posts/search") == ["Sleeper", "Rye"]
+    assert blog_api.run_jobs() == 1
+    assert titles(ada, "/posts/search") == ["Bread", "Sleeper", "Bread"]
+    done = answer(ada.get(f"/api/jobs/{task}"))
+    assert (done["state"], done["result"]["affected"]) == ("done", 2)
+    assert login(99).get(f"/api/jobs/{task}").status_code == 404
+    bobs = answer(ada.post("/posts/bulk-update", json={"post_ids": [other]} | updates))
+    assert blog_api.run_jobs() == 1
+    assert answer(ada.get(f"/api/jobs/{bobs['task_id']}"))["error"]["status"] == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"post_ids": [1], "updates": {"nothing": 1}}, 400),
+        ({"post_ids": [1], "updates": {"title": "x" * 201}}, 400),
+        ({"post_ids": ["x"], "updates": {"title": "x"}}, 400),
+        ({"post_ids": 1, "updates": {"title": "x"}}, 400),
+        ({"post_ids": [1]}, 400),
+        ([], 400),
+    ],
+)
+def test_a_change_of_many_posts_is_checked_before_it_is_queued(
+    client: FlaskClient, login: Login, posts: list[Post], body: Any, status: int
+) -> None:
+    """And nobody in particular may ask for none."""
+    ada = login(posts[0].author_id)
+    db.session.rollback()
+    refused = ada.post("/posts/bulk-update", json=body)
+    assert refused.status_code == status, refused.text
+    assert answer(refused)["error"]
+    good = {"post_ids": [1], "updates": {"title": "x"}}
+    assert client.post("/posts/bulk-update", json=good).status_code == 401
+    assert blog_api.run_jobs() == 0
+
+
 def test_a_key_of_nobody_in_the_blog_writes_no_posts(app: Flask, posts: list[Post]) -> None:
     """An id that no user can have is a 403, which says so."""
     key = {"X-API-Key": create_key(db.engine, "robot", ["editor"])}
@@ -642,3 +690,23 @@ def test_each_reading_view_is_one_statement(
         statements.clear()
         assert client.get(path).status_code == 200
         assert len(statements) == 1, statements
+
+
+def test_admins_see_the_blogs_figures(app: Flask) -> None:
+    """Beside those of its tables: posts of the last week, and users who may sign in."""
+    now = datetime.now(UTC)
+    ada = User(username="ada", email="a@b.c")
+    category = Category(name="News")
+    db.session.add_all([ada, category, User(username="bob", email="b@b.c", is_active=False)])
+    for days in (1, 6, 8):
+        moment = now - timedelta(days=days)
+        db.session.add(
+            Post(title="t", content="c", author=ada, category=category, created_at=moment)
+        )
+    db.session.commit()
+    key = create_key(db.engine, "me", ["admin"])
+    found = app.test_client().get("/admin/db-stats", headers={"X-API-Key": key}).json
+    assert found is not None
+    assert found["statistics"] == {"recent_posts_7_days": 2, "active_users": 1}
+    rows = {table["table"]: table["rows"] for table in found["databases"][0]["tables"]}
+    assert rows == {"users": 2, "posts": 3, "categories": 1, "tags": 0}

@@ -134,14 +134,6 @@ def test_a_database_from_before_the_migrations_is_kept(
     assert changed_tables(migrations()) == []
 
 
-def test_make_run_migrates_an_empty_database(example: Example) -> None:
-    """And has nothing to do the next time."""
-    for _ in range(2):
-        make_tables(example.app, example.db, example.name)
-        assert migration_state(migrations()).pending == ()
-    assert changed_tables(migrations()) == []
-
-
 @pytest.mark.parametrize("example", ["blog"], indirect=True)
 def test_the_tables_of_another_application_are_not_taken_over(example: Example) -> None:
     """A table that has the same name by chance is an error, and stays what it was."""

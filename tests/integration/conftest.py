@@ -1,28 +1,25 @@
-"""Applications that are served on both databases while one module's tests run."""
+"""Applications that are served on every database while one module's tests run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import empty_postgresql_database
-
 from . import shop as shop_models
+from .everywhere import Everywhere, served_everywhere
 from .models import Shop, make_shop
 from .notes import Notes
-from .pair import Pair, served_on_both
 
 
 @pytest.fixture(scope="module")
-def shop(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def shop(
+    servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Everywhere]:
     """The shop."""
-    file = tmp_path_factory.mktemp("shop") / "shop.sqlite"
-    with (
-        empty_postgresql_database(postgresql_url) as url,
-        served_on_both(f"sqlite:///{file}", url, shop_models.build) as pair,
-    ):
+    folder = tmp_path_factory.mktemp("shop")
+    with served_everywhere(servers, folder, shop_models.build) as pair:
         yield pair
 
 

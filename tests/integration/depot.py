@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from carboy import Carboy
+from tests.databases import count_from
 
 from . import shop
 
@@ -38,7 +39,7 @@ class Crate(Base):
     total: Mapped[int] = mapped_column(server_default="1")
     double: Mapped[int] = mapped_column(sa.Computed("size * 2", persisted=True))
     labels: Mapped[list[int] | None] = mapped_column(
-        sa.ARRAY(sa.Integer).with_variant(sa.JSON(), "sqlite")
+        sa.ARRAY(sa.Integer).with_variant(sa.JSON(), "sqlite", "mariadb")
     )
     stamp: Mapped[bytes | None] = mapped_column(sa.LargeBinary(4))
     secret: Mapped[str | None]
@@ -106,10 +107,6 @@ def build(api: Carboy, engine: sa.Engine) -> None:
         session.add_all([Node(id=1, name="root"), Safe(id=1, amount=Decimal(5))])
         session.execute(sa.insert(log).values(line="x"))
         session.commit()
-        if engine.dialect.name == "postgresql":
-            # Rows were added with keys of their own; the sequences don't know.
-            for table in ("crates", "parts", "nodes", "safes", "items", "users", "tags"):
-                session.execute(
-                    sa.text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 100)")
-                )
-            session.commit()
+        tables = ["crates", "parts", "nodes", "safes", "items", "users", "tags"]
+        count_from(session.connection(), 101, tables)
+        session.commit()

@@ -370,7 +370,9 @@ def build(api: Carboy, engine: sa.Engine) -> None:
         connection.execute(
             sa.text(
                 'CREATE VIEW long_book AS SELECT "ID" AS id, "Full Title" AS title '
-                'FROM "Book Shelf" WHERE "select" > 300'
+                'FROM "Book Shelf" WHERE "select" > 300'.replace(
+                    '"', engine.dialect.identifier_preparer.initial_quote
+                )
             )
         )
     with Session(engine) as session:

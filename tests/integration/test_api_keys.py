@@ -1,4 +1,4 @@
-"""API keys from first to last, on both databases."""
+"""API keys from first to last, on every database."""
 
 from __future__ import annotations
 
@@ -265,6 +265,8 @@ def test_a_use_that_cant_be_noted_harms_no_request(engine: sa.Engine) -> None:
     def forbid(connection: Any, _: object) -> None:
         if engine.dialect.name == "sqlite":
             connection.execute("PRAGMA query_only = ON")
+        elif engine.dialect.name == "mariadb":
+            connection.query("SET SESSION TRANSACTION READ ONLY")
         else:
             connection.execute("SET default_transaction_read_only = on")
             connection.commit()

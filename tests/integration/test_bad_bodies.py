@@ -1,18 +1,17 @@
-"""What writes answer to bad input: a 4xx that names the place, the same on both databases."""
+"""What writes answer to bad input: a 4xx that names the place, the same on every database."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from tests.conftest import empty_postgresql_database
-
 from . import depot, shop
-from .pair import Pair, Served, served_on_both
+from .everywhere import Everywhere, Served, served_everywhere
 
 SQL_WORDS = ("SELECT ", "INSERT ", "UPDATE ", "WHERE ", "psycopg", "sqlite3", "Traceback")
 MAX_ROWS = 20
@@ -24,19 +23,18 @@ Faults = list[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def served(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The depot on both databases."""
-    file = tmp_path_factory.mktemp("depot") / "depot.sqlite"
-    with (
-        empty_postgresql_database(postgresql_url) as url,
-        served_on_both(f"sqlite:///{file}", url, depot.build, CARBOY_MAX_ROWS=MAX_ROWS) as made,
-    ):
+def served(
+    servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Everywhere]:
+    """The depot on every database."""
+    folder = tmp_path_factory.mktemp("depot")
+    with served_everywhere(servers, folder, depot.build, CARBOY_MAX_ROWS=MAX_ROWS) as made:
         yield made
 
 
 @pytest.fixture
-def pair(served: Pair) -> Iterator[Pair]:
-    """The same, and whatever is asked of it, nothing may change in either database."""
+def pair(served: Everywhere) -> Iterator[Everywhere]:
+    """The same, and whatever is asked of it, nothing may change in any database."""
     before = [contents(one) for one in served]
     yield served
     assert [contents(one) for one in served] == before
@@ -48,17 +46,19 @@ def contents(served: Served) -> dict[str, list[str]]:
     found = {}
     with served.engine.connect() as connection:
         for table in tables:
-            rows = connection.exec_driver_sql(f'SELECT * FROM "{table}"')
+            rows = connection.execute(sa.select(sa.text("*")).select_from(sa.table(table)))
             found[table] = sorted(repr(tuple(row)) for row in rows)
     return found
 
 
-def refused(pair: Pair, status: int, method: str, path: str, **options: Any) -> dict[str, Any]:
-    """The problem that both databases answer."""
-    one, two = (
+def refused(
+    pair: Everywhere, status: int, method: str, path: str, **options: Any
+) -> dict[str, Any]:
+    """The problem that every database answer."""
+    one, *others = (
         problem_of(served.client.open(path, method=method, **options), status) for served in pair
     )
-    assert one == two
+    assert all(other == one for other in others)
     return one
 
 
@@ -476,7 +476,7 @@ UNKNOWN = ["nope", "nope/1", "nope/", "crates/", "/crates", "/", "//", "/crates/
 
 @pytest.mark.parametrize(("text", "pointers"), TEXTS)
 def test_a_body_that_is_no_good_json_is_refused(
-    pair: Pair, text: bytes, pointers: list[str]
+    pair: Everywhere, text: bytes, pointers: list[str]
 ) -> None:
     """Whatever is sent as JSON and isn't, or can't be stored, is a 400 that says where."""
     problem = refused(pair, 400, "POST", "/api/items", data=text, content_type=JSON)
@@ -486,7 +486,9 @@ def test_a_body_that_is_no_good_json_is_refused(
 
 
 @pytest.mark.parametrize(("name", "value"), VALUES)
-def test_a_bad_value_is_refused_in_every_kind_of_write(pair: Pair, name: str, value: Any) -> None:
+def test_a_bad_value_is_refused_in_every_kind_of_write(
+    pair: Everywhere, name: str, value: Any
+) -> None:
     """Each way of writing a row finds the one fault at its place, among good rows too."""
     row = {**ITEM, name: value}
     token = "/" + name.replace("~", "~0").replace("/", "~1")
@@ -505,7 +507,7 @@ def test_a_bad_value_is_refused_in_every_kind_of_write(pair: Pair, name: str, va
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "faults"), REQUESTS)
 def test_a_bad_write_is_refused(
-    pair: Pair, method: str, path: str, body: Any, status: int, faults: Faults
+    pair: Everywhere, method: str, path: str, body: Any, status: int, faults: Faults
 ) -> None:
     """Rows, nested rows, keys and limits: each with its status and every fault."""
     problem = refused(pair, status, method, f"/api/{path}", json=body)
@@ -515,7 +517,7 @@ def test_a_bad_write_is_refused(
 
 
 @pytest.mark.parametrize(("method", "path", "parameter"), QUERIES)
-def test_a_bad_query_is_refused(pair: Pair, method: str, path: str, parameter: str) -> None:
+def test_a_bad_query_is_refused(pair: Everywhere, method: str, path: str, parameter: str) -> None:
     """A broken or useless parameter is named, and the write doesn't happen without it."""
     body = {"size": 5} if method == "PATCH" else CRATE
     problem = refused(pair, 400, method, f"/api/{path}", json=body)
@@ -525,7 +527,7 @@ def test_a_bad_query_is_refused(pair: Pair, method: str, path: str, parameter: s
 @pytest.mark.parametrize(("name", "value", "status"), HEADERS + UNNAMED_HEADERS)
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])
 def test_a_bad_header_is_refused(
-    pair: Pair, method: str, name: str, value: str, status: int
+    pair: Everywhere, method: str, name: str, value: str, status: int
 ) -> None:
     """A header that the API obeys is never half obeyed."""
     headers = {name: value}
@@ -538,7 +540,7 @@ def test_a_bad_header_is_refused(
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
 @pytest.mark.parametrize(("method", "path"), [("POST", "items"), ("PATCH", "items/1")])
 def test_a_body_that_is_not_declared_as_json_is_refused(
-    pair: Pair, method: str, path: str, content_type: str | None
+    pair: Everywhere, method: str, path: str, content_type: str | None
 ) -> None:
     """Only JSON in UTF-8 is read."""
     options = {} if content_type is None else {"content_type": content_type}
@@ -548,7 +550,7 @@ def test_a_body_that_is_not_declared_as_json_is_refused(
 
 @pytest.mark.parametrize(("method", "path", "allowed"), METHODS)
 def test_a_method_that_is_not_taken_is_a_405(
-    pair: Pair, method: str, path: str, allowed: str
+    pair: Everywhere, method: str, path: str, allowed: str
 ) -> None:
     """Known to HTTP or not, the answer is a problem document, and Allow lists the others."""
     refused(pair, 405, method, path, json=CRATE)
@@ -557,13 +559,13 @@ def test_a_method_that_is_not_taken_is_a_405(
 
 
 @pytest.mark.parametrize("path", UNKNOWN)
-def test_an_unknown_path_is_a_404(pair: Pair, path: str) -> None:
+def test_an_unknown_path_is_a_404(pair: Everywhere, path: str) -> None:
     """Nothing under the API is answered in HTML, whatever the method."""
     for method in ("GET", "POST", "PATCH", "PUT", "DELETE", "PROPFIND", "OPTIONS"):
         refused(pair, 404, method, f"/api/{path}", json=CRATE)
 
 
-def test_a_row_that_demands_if_match_is_not_changed_without(pair: Pair) -> None:
+def test_a_row_that_demands_if_match_is_not_changed_without(pair: Everywhere) -> None:
     """428 without the header, 412 with another version."""
     for method in ("PATCH", "PUT", "DELETE"):
         body = {"amount": "1"}
@@ -571,7 +573,7 @@ def test_a_row_that_demands_if_match_is_not_changed_without(pair: Pair) -> None:
         refused(pair, 412, method, "/api/safes/1", json=body, headers={"If-Match": '"x-y"'})
 
 
-def test_a_tree_nested_too_deep_is_refused(pair: Pair) -> None:
+def test_a_tree_nested_too_deep_is_refused(pair: Everywhere) -> None:
     """CARBOY_MAX_DEPTH bounds nested rows, and the detail says where."""
     row: dict[str, Any] = {"name": "n"}
     for _ in range(6):
@@ -583,7 +585,9 @@ def test_a_tree_nested_too_deep_is_refused(pair: Pair) -> None:
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @pytest.mark.parametrize("query", ["", "?", "?select=id", "?parts.id=gt.0"])
-def test_a_bulk_write_without_a_filter_is_refused(pair: Pair, method: str, query: str) -> None:
+def test_a_bulk_write_without_a_filter_is_refused(
+    pair: Everywhere, method: str, query: str
+) -> None:
     """What would change every row must say so."""
     problem = refused(pair, 400, method, f"/api/crates{query}", json={"note": "n"})
     assert problem["type"] in (
@@ -603,7 +607,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), BULK)
-def test_max_affected_is_obeyed(pair: Pair, method: str, path: str, body: Any) -> None:
+def test_max_affected_is_obeyed(pair: Everywhere, method: str, path: str, body: Any) -> None:
     """A bulk write of too many rows is a 400 that names the preference."""
     headers = {"Prefer": "max-affected=0"}
     problem = refused(pair, 400, method, f"/api/{path}", json=body, headers=headers)
@@ -612,7 +616,7 @@ def test_max_affected_is_obeyed(pair: Pair, method: str, path: str, body: Any) -
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 def test_a_used_idempotency_key_writes_nothing(
-    pair: Pair, method: str, path: str, body: Any
+    pair: Everywhere, method: str, path: str, body: Any
 ) -> None:
     """A key that comes again with another request is a 422."""
     headers = {"Idempotency-Key": "k"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,8 @@ import sqlalchemy as sa
 
 from carboy import OPEN, Actor, Carboy, Policy, role
 from carboy.ops.api_keys import create_key
+from carboy.ops.backup import database_name
+from carboy.ops.backup.manifest import Contents, Manifest, Verified, seal
 from carboy.ops.check import CHECKS, DATABASE_CHECKS, REACHABLE, Finding
 from carboy.ops.search_index import create_search_index, drop_search_index
 from carboy.serve.checks import check_app
@@ -43,7 +47,11 @@ BOOK_TAGS = sa.Table(
     sa.Column("book_id", sa.ForeignKey("books.id"), primary_key=True),
     sa.Column("tag_id", sa.ForeignKey("tags.id"), primary_key=True, index=True),
 )
-GOOD: Mapping[str, Any] = {"SECRET_KEY": SECRET, "CARBOY_RATE_LIMIT": "600/minute"}
+GOOD: Mapping[str, Any] = {
+    "SECRET_KEY": SECRET,
+    "CARBOY_RATE_LIMIT": "600/minute",
+    "CARBOY_BACKUP_URL": "backups",
+}
 DROP_INDEX = sa.text("DROP INDEX ix_books_author_id")
 
 
@@ -81,6 +89,31 @@ class Shop:
         with app.app_context():
             change(self.engine, api.schema.resources["books"])
 
+    def backed_up(self, ago: dt.timedelta) -> None:
+        """Have a verified backup in the folder ``backups``, as far as a listing shows one."""
+        name = database_name(self.engine.url)
+        at = dt.datetime.now(dt.UTC) - ago
+        manifest = seal(
+            Manifest(
+                name=f"{name}-{at:%Y%m%dT%H%M%SZ}-0a1b2c",
+                kind=self.engine.dialect.name,
+                database=name,
+                at=at,
+                carboy="1",
+                server="1",
+                program="1",
+                options={},
+                contents=Contents(tables={}, schema={}),
+                files={},
+            )
+        )
+        verified = Verified(hashlib.sha256(manifest).hexdigest(), at)
+        folder = Path("backups") / f"{name}-{at:%Y%m%dT%H%M%SZ}-0a1b2c"
+        shutil.rmtree("backups", ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(manifest)
+        (folder / "verified.json").write_bytes(seal(verified))
+
     def run(self, *statements: sa.Executable) -> None:
         """Change the database."""
         with self.engine.begin() as connection:
@@ -97,10 +130,17 @@ def shop(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     engine = sa.create_engine(database_url)
     METADATA.create_all(engine)
     made = Shop(engine)
-    made.search_index(create_search_index)
+    if has_search_indexes(engine):
+        made.search_index(create_search_index)
+    made.backed_up(dt.timedelta())
     yield made
     made.engine.dispose()
     engine.dispose()
+
+
+def has_search_indexes(engine: sa.Engine) -> bool:
+    """MariaDB has none."""
+    return engine.dialect.name != "mariadb"
 
 
 def test_a_good_application_has_no_findings(shop: Shop) -> None:
@@ -177,7 +217,13 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ("http-origin", "TRUSTED_ORIGINS has", config(CARBOY_TRUSTED_ORIGINS="http://a.b")),
     ("cookie-secure", "SESSION_COOKIE_SECURE is off", served(login=no_login)),
     ("rate-limit", "any number of requests", config(CARBOY_RATE_LIMIT=" ")),
+    ("open-metrics", "CARBOY_METRICS is open", config(CARBOY_METRICS="open")),
+    ("server-timing", "how long each stage", config(CARBOY_SERVER_TIMING="1")),
     ("rate-limit-memory", "up to 4 times", served(workers=4)),
+    ("backup", "CARBOY_BACKUP_URL is empty", config(CARBOY_BACKUP_URL="")),
+    ("backup", "there is no verified backup of", config(CARBOY_BACKUP_URL="others")),
+    ("backup", "the newest verified", lambda shop: shop.backed_up(dt.timedelta(days=2))),
+    ("backup", "can't be looked for", config(CARBOY_BACKUP_URL="nowhere://me:secret@there")),
     ("pool", "has 2 connections for 8 threads", small_pool),
     ("pool", "15 connections for 16 threads", served(threads=16)),
     ("policy-raises", "its rule for update raises TypeError for nobody", rule(fails)),
@@ -212,6 +258,14 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ),
     ("api-keys", "never expire", lambda shop: void(create_key(shop.engine, "reports"))),
     (
+        "database",
+        "can't be reached",
+        served(engine=sa.create_engine("sqlite:////nowhere/to/be/found.sqlite")),
+    ),
+]
+
+INDEX_FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
+    (
         "search-index",
         "no index serves the search in title",
         lambda shop: shop.search_index(drop_search_index),
@@ -221,12 +275,9 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
         "authors.books: no index of 'books' begins with 'author_id'",
         lambda shop: shop.run(DROP_INDEX),
     ),
-    (
-        "database",
-        "can't be reached",
-        served(engine=sa.create_engine("sqlite:////nowhere/to/be/found.sqlite")),
-    ),
 ]
+# On MariaDB there are no search indexes, and a foreign key is an index.
+with_indexes = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 def void(_: object) -> None:
@@ -238,6 +289,22 @@ def test_a_fault_is_found(
     name: str, detail: str, change: Callable[[Shop], None], shop: Shop
 ) -> None:
     """The finding says what is wrong and how to mend it, and has its level from the table."""
+    require_finding(name, detail, change, shop)
+
+
+@with_indexes
+@pytest.mark.parametrize(
+    ("name", "detail", "change"), INDEX_FAULTS, ids=[f[0] for f in INDEX_FAULTS]
+)
+def test_a_missing_index_is_found(
+    name: str, detail: str, change: Callable[[Shop], None], shop: Shop
+) -> None:
+    """As any fault."""
+    require_finding(name, detail, change, shop)
+
+
+def require_finding(name: str, detail: str, change: Callable[[Shop], None], shop: Shop) -> None:
+    """Make the fault, and let the check find it."""
     change(shop)
     found = [finding for finding in shop.findings() if finding.name == name]
     assert found, shop.findings()
@@ -254,7 +321,8 @@ MIGRATIONS = {"migrations", "unknown-migration", "models"}
 def test_every_check_is_tested() -> None:
     """Each row of the table has a fault above, or a test of its own below."""
     checks = {check.name for check in (*CHECKS, *DATABASE_CHECKS, REACHABLE)}
-    assert checks == {name for name, _, _ in FAULTS} | ONE_DATABASE | MIGRATIONS
+    tested = {name for name, _, _ in FAULTS + INDEX_FAULTS}
+    assert checks == tested | ONE_DATABASE | MIGRATIONS
 
 
 def names(shop: Shop) -> list[str]:
@@ -306,6 +374,7 @@ def test_a_dotenv_that_nothing_reads_is_found(shop: Shop, monkeypatch: pytest.Mo
     assert names(shop) == []
 
 
+@with_indexes
 @pytest.mark.parametrize(
     ("index", "serves"),
     [
@@ -322,6 +391,7 @@ def test_an_index_must_begin_with_the_column(index: str, serves: bool, shop: Sho
     assert names(shop) == ([] if serves else ["relation-index"])
 
 
+@with_indexes
 def test_a_unique_constraint_is_an_index(shop: Shop) -> None:
     """As is a primary key."""
     METADATA.drop_all(shop.engine)
@@ -341,6 +411,7 @@ def test_a_unique_constraint_is_an_index(shop: Shop) -> None:
     assert names(shop) == []
 
 
+@with_indexes
 def test_a_search_index_must_fit_the_fields(shop: Shop) -> None:
     """One that was made for other fields serves no search."""
     shop.search_index(drop_search_index)
@@ -372,7 +443,7 @@ def test_keys_that_end_are_fine(shop: Shop) -> None:
 def test_a_database_without_an_application_has_no_secret_key(shop: Shop) -> None:
     """Nobody could set it; nor does the fix for an open resource name a policy."""
     shop.configured = False
-    shop.config = {"CARBOY_RATE_LIMIT": "600/minute"}
+    del shop.config["SECRET_KEY"]
     shop.books["policy"] = OPEN
     found = shop.findings()
     assert [f.name for f in found] == ["open-writes", "open-writes", "open-creates", "open-reads"]

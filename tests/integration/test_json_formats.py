@@ -1,12 +1,13 @@
-"""The table of formats in docs/reference/json.md: every kind of value, alike on both databases."""
+"""The table of formats in docs/reference/json.md: every kind of value, alike on every database."""
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,9 +16,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from carboy import OPEN, Carboy
-from tests.conftest import empty_postgresql_database
 
-from .pair import Pair, served_on_both
+from .everywhere import Everywhere, served_everywhere
 
 UTC = dt.UTC
 LONG = bytes(range(256))
@@ -224,13 +224,12 @@ def _build(api: Carboy, engine: sa.Engine) -> None:
 
 
 @pytest.fixture(scope="module")
-def kinds(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def kinds(
+    servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Everywhere]:
     """A table for each case."""
-    file = tmp_path_factory.mktemp("kinds") / "kinds.sqlite"
-    with (
-        empty_postgresql_database(postgresql_url) as url,
-        served_on_both(f"sqlite:///{file}", url, _build) as pair,
-    ):
+    folder = tmp_path_factory.mktemp("kinds")
+    with served_everywhere(servers, folder, _build) as pair:
         yield pair
 
 
@@ -252,21 +251,21 @@ def _typed(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_value_has_one_format(kinds: Pair, name: str) -> None:
+def test_a_value_has_one_format(kinds: Everywhere, name: str) -> None:
     """A list shows each value as the table of formats says, and NULL as null."""
     data = kinds.json(f"/api/{name}?order=id")["data"]
     assert [_typed(row["value"]) for row in data] == [_typed(v) for v in _shown(name)]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_item_shows_the_same(kinds: Pair, name: str) -> None:
+def test_an_item_shows_the_same(kinds: Everywhere, name: str) -> None:
     """An item's value is the one in the list."""
     for id_, shown in zip(_ids(name), _shown(name), strict=True):
         assert kinds.json(f"/api/{name}/{id_}") == {"id": id_, "value": shown}
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].filters])
-def test_what_is_shown_can_be_filtered_by(kinds: Pair, name: str) -> None:
+def test_what_is_shown_can_be_filtered_by(kinds: Everywhere, name: str) -> None:
     """eq, in and isdistinct take the text that JSON shows."""
     rows = len(CASES[name].rows)
     for id_, shown in enumerate(_shown(name)[:-1]):
@@ -279,7 +278,7 @@ def test_what_is_shown_can_be_filtered_by(kinds: Pair, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_null_is_found(kinds: Pair, name: str) -> None:
+def test_null_is_found(kinds: Everywhere, name: str) -> None:
     """is.null finds the one NULL, and not.is.null the rest."""
     *some, none = _ids(name)
     assert kinds.json(f"/api/{name}?select=id&value=is.null")["data"] == [{"id": none}]
@@ -288,7 +287,7 @@ def test_null_is_found(kinds: Pair, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].ordered])
-def test_order_is_the_values_own(kinds: Pair, name: str) -> None:
+def test_order_is_the_values_own(kinds: Everywhere, name: str) -> None:
     """Rising, NULL last; falling, NULL first; and either place on demand."""
     ids = _ids(name)
     for order, expected in (
@@ -303,7 +302,7 @@ def test_order_is_the_values_own(kinds: Pair, name: str) -> None:
 
 @pytest.mark.parametrize("direction", ["", ".desc", ".nullsfirst", ".desc.nullslast"])
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].ordered])
-def test_a_cursor_goes_through_every_kind(kinds: Pair, name: str, direction: str) -> None:
+def test_a_cursor_goes_through_every_kind(kinds: Everywhere, name: str, direction: str) -> None:
     """Page after page of one row gives each row once, in order."""
     url = f"/api/{name}?select=id&order=value{direction}"
     whole = [row["id"] for row in kinds.json(url)["data"]]
@@ -317,14 +316,14 @@ def test_a_cursor_goes_through_every_kind(kinds: Pair, name: str, direction: str
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].ordered and CASES[n].filters])
-def test_comparisons_agree_with_the_order(kinds: Pair, name: str) -> None:
+def test_comparisons_agree_with_the_order(kinds: Everywhere, name: str) -> None:
     """gt finds the rows after, lte the others; a kind without an order is a 400 for both."""
     ids = _ids(name)[:-1]
     for id_, shown in enumerate(_shown(name)[:-1]):
         text = quote(_text(shown), safe="")
         statuses = [r.status_code for r in kinds.get(f"/api/{name}?value=gt.{text}")]
         if name == "bytes":
-            assert statuses == [400, 400]
+            assert set(statuses) == {400}
             continue
         after = kinds.json(f"/api/{name}?select=id&value=gt.{text}&order=id")["data"]
         before = kinds.json(f"/api/{name}?select=id&value=lte.{text}&order=id")["data"]
@@ -333,7 +332,7 @@ def test_comparisons_agree_with_the_order(kinds: Pair, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].grouped])
-def test_groups_show_the_same(kinds: Pair, name: str) -> None:
+def test_groups_show_the_same(kinds: Everywhere, name: str) -> None:
     """A grouped value has the same format."""
     data = kinds.json(f"/api/{name}?select=value,count()")["data"]
     assert all(row["count"] == 1 for row in data)
@@ -343,7 +342,7 @@ def test_groups_show_the_same(kinds: Pair, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["integers", "floats", "numerics", "texts", "aware", "naive", "dates", "times"]
 )
-def test_extremes_show_the_same(kinds: Pair, name: str) -> None:
+def test_extremes_show_the_same(kinds: Everywhere, name: str) -> None:
     """min() and max() have the value's own format."""
     answer = kinds.json(f"/api/{name}?select=low:value.min(),high:value.max()")
     shown = _shown(name)
@@ -449,7 +448,7 @@ def _assert_survives(client: Any, shown: Any) -> None:
 
 @pytest.mark.parametrize(("definition", "type_", "literal", "shown"), POSTGRESQL)
 def test_what_only_postgresql_has(
-    kinds: Pair, definition: str, type_: Any, literal: str, shown: Any
+    kinds: Everywhere, definition: str, type_: Any, literal: str, shown: Any
 ) -> None:
     """Types of its own are text, arrays are arrays, and what JSON can't say is null."""
     _stored(kinds.postgresql.engine, definition, literal)
@@ -500,7 +499,7 @@ SQLITE = [
 
 @pytest.mark.parametrize(("type_", "literal", "shown"), SQLITE)
 def test_what_sqlite_lets_into_any_column(
-    kinds: Pair, type_: Any, literal: str, shown: Any
+    kinds: Everywhere, type_: Any, literal: str, shown: Any
 ) -> None:
     """A value of another type than its column's is shown as it is, a BLOB as base64."""
     definition = type_.compile(kinds.sqlite.engine.dialect) if literal == "5" else ""
@@ -509,9 +508,7 @@ def test_what_sqlite_lets_into_any_column(
 
 
 @pytest.mark.parametrize("width", [1, 44, 45, 46, 51, 91, 131, 400])
-def test_a_table_may_be_wide(
-    postgresql_url: str, tmp_path_factory: pytest.TempPathFactory, width: int
-) -> None:
+def test_a_table_may_be_wide(servers: Mapping[str, str], tmp_path: Path, width: int) -> None:
     """Functions take a limited number of arguments; an object has as many keys as it needs."""
     table = sa.Table(
         "wide",
@@ -527,10 +524,6 @@ def test_a_table_may_be_wide(
         with engine.begin() as connection:
             connection.execute(table.insert(), row)
 
-    file = tmp_path_factory.mktemp("wide") / "wide.sqlite"
-    with (
-        empty_postgresql_database(postgresql_url) as url,
-        served_on_both(f"sqlite:///{file}", url, build) as pair,
-    ):
+    with served_everywhere(servers, tmp_path, build) as pair:
         assert pair.json("/api/wide") == {"data": [row], "next": None}
         assert pair.json("/api/wide/1") == row

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import empty_postgresql_database
+from tests.conftest import KINDS, empty_database
 from tests.property.data import load, make_data
 from tests.property.models import FAMILIES
 from tests.property.server import Server
@@ -33,22 +33,18 @@ READS = (
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=KINDS)
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """The league on each database."""
-    if request.param == "sqlite":
-        served = Server(LEAGUE, f"sqlite:///{tmp_path_factory.mktemp('one') / 'test.sqlite'}")
+    file = tmp_path_factory.mktemp("one") / "test.sqlite"
+    with empty_database(request, request.param, file) as url:
+        served = Server(LEAGUE, url)
         load(served.engine, LEAGUE, DATA)
         yield served
         served.close()
-    else:
-        with empty_postgresql_database(request.getfixturevalue("postgresql_url")) as url:
-            served = Server(LEAGUE, url)
-            load(served.engine, LEAGUE, DATA)
-            yield served
-            served.close()
 
 
 @pytest.mark.parametrize("count", [None, "count=exact"])

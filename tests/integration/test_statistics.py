@@ -144,11 +144,11 @@ def test_figures_are_for_admins(tmp_path: Path) -> None:
     api.resource(far)
 
     @api.statistic
-    def newest_item() -> sa.Select[tuple[int | None]]:
+    def newest_item() -> sa.Select[int | None]:
         return sa.select(sa.func.max(items.c.id))
 
     @api.statistic
-    def far_away() -> sa.Select[tuple[int]]:
+    def far_away() -> sa.Select[int]:
         return sa.select(sa.func.count()).select_from(far)
 
     with app.app_context():

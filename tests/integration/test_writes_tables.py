@@ -30,7 +30,8 @@ def client(database_url: str) -> Iterator[FlaskClient]:
     engine = sa.create_engine(database_url)
     with engine.begin() as connection:
         for statement in _TABLES.values():
-            connection.exec_driver_sql(statement)
+            quote = engine.dialect.identifier_preparer.initial_quote
+            connection.exec_driver_sql(statement.replace('"', quote))
     metadata = sa.MetaData()
     metadata.reflect(engine)
     app = flask.Flask("tables")

@@ -82,6 +82,9 @@ def test_a_locked_database_is_503(database_url: str) -> None:
     """A write that can't get its lock in time is told to try again."""
     if database_url.startswith("sqlite"):
         options: dict[str, Any] = {"connect_args": {"timeout": 0.2}}
+    elif database_url.startswith("mariadb"):
+        wait = "SET innodb_lock_wait_timeout = 1"
+        options = {"connect_args": {"init_command": wait}}
     else:
         options = {"connect_args": {"options": "-c lock_timeout=200"}}
     market = make_shop(database_url, SQLALCHEMY_ENGINE_OPTIONS=options)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.conftest import empty_postgresql_database
+from tests.conftest import empty_databases
 
 from .asks import Ask, url
-from .data import load, make_data
+from .data import finite, load, make_data
 from .models import FAMILIES, Family
 from .oracle import Answer, Oracle, same
 from .server import Server
@@ -21,6 +22,8 @@ from .strategies import asks, is_unordered
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "2000"))
 PER_DATA_SET = 100
 ON_DEMAND = "PROPERTY_EXAMPLES" in os.environ
+# JSON containment, which MariaDB's functions don't decide as PostgreSQL's do.
+_LACKING = re.compile(r"[=.](cs|cd|ov)(\(|%28|\.)")
 SEEDS = range(max(1, EXAMPLES // PER_DATA_SET // len(FAMILIES)))
 
 
@@ -31,13 +34,12 @@ def family(request: pytest.FixtureRequest) -> Family:
 
 
 @pytest.fixture(scope="module")
-def servers(
-    family: Family, postgresql_url: str, tmp_path_factory: pytest.TempPathFactory
+def apis(
+    family: Family, servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Server]]:
     """The same API on each database."""
-    file = tmp_path_factory.mktemp("property") / "test.sqlite"
-    with empty_postgresql_database(postgresql_url) as url_:
-        made = {"sqlite": Server(family, f"sqlite:///{file}"), "postgresql": Server(family, url_)}
+    with empty_databases(servers, tmp_path_factory.mktemp("property")) as urls:
+        made = {name: Server(family, url_) for name, url_ in urls.items()}
         yield made
         for server in made.values():
             server.close()
@@ -45,13 +47,15 @@ def servers(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_database_answers_as_the_oracle(
-    family: Family, servers: dict[str, Server], seed: int
+    family: Family, apis: dict[str, Server], seed: int
 ) -> None:
     """One data set and a hundred requests: the same rows, order and numbers everywhere."""
     data = make_data(family, seed)
-    for server in servers.values():
-        load(server.engine, family, data)
-    oracle = Oracle(family, data)
+    oracles = {}
+    for name, server in apis.items():
+        stored = finite(data) if name == "mariadb" else data
+        load(server.engine, family, stored)
+        oracles[name] = Oracle(family, stored)
 
     @settings(
         max_examples=PER_DATA_SET,
@@ -63,17 +67,23 @@ def test_every_database_answers_as_the_oracle(
     )
     @given(asks(family, data))
     def check(ask: Ask) -> None:
-        check_one(ask, family, oracle, servers)
+        check_one(ask, family, oracles, apis)
 
     check()
 
 
-def check_one(ask: Ask, family: Family, oracle: Oracle, servers: dict[str, Server]) -> None:
-    """Ask every database and the oracle."""
-    expected = oracle.answer(ask)
+def check_one(
+    ask: Ask, family: Family, oracles: dict[str, Oracle], apis: dict[str, Server]
+) -> None:
+    """Ask every database and its oracle."""
     headers = {"Prefer": "count=exact"} if ask.count else {}
-    for name, server in servers.items():
+    for name, server in apis.items():
+        expected = oracles[name].answer(ask)
         status, body = server.get(url(ask), headers)
+        if name == "mariadb" and _LACKING.search(url(ask)):
+            assert status == 400, (url(ask), body)
+            assert body["detail"].endswith("isn't available on MariaDB"), body
+            continue
         if ask.follow and status == 200:
             follow(server, ask, body)
         described = f"{name}: GET {url(ask)}\n{ask}\n{status} {body}\nexpected {expected}"

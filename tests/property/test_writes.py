@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +20,8 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from carboy import OPEN, Carboy
-from tests.conftest import empty_postgresql_database
+from tests.conftest import empty_databases
+from tests.databases import count_from
 
 from .things import DEFAULTS, DOCUMENTS, KINDS, REQUIRED, TEXTS, Base, Part, Slot, Thing, is_shown
 
@@ -79,10 +79,8 @@ class Server:
                 Thing(id=2, code="two", title="b", amount=2, flag=True),
                 Slot(a=1, b="x", note="n"),
             ])  # fmt: skip
-            if self.engine.dialect.name == "postgresql":
-                session.execute(
-                    sa.text("SELECT setval('things_id_seq', 2), setval('parts_id_seq', 1)")
-                )
+            session.flush()
+            count_from(session.connection(), 3, ["things", "parts"])
             session.commit()
 
     def contents(self) -> list[Any]:
@@ -114,13 +112,12 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def servers(
-    postgresql_url: str, tmp_path_factory: pytest.TempPathFactory
+def apis(
+    servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Server]]:
     """The same API on each database."""
-    file: Path = tmp_path_factory.mktemp("writes") / "test.sqlite"
-    with empty_postgresql_database(postgresql_url) as url:
-        made = [Server(f"sqlite:///{file}"), Server(url)]
+    with empty_databases(servers, tmp_path_factory.mktemp("writes")) as urls:
+        made = [Server(url) for url in urls.values()]
         yield made
         for server in made:
             server.engine.dispose()
@@ -216,30 +213,30 @@ _settings = settings(
 )
 
 
-def test_what_was_written_is_read_back(servers: list[Server]) -> None:
+def test_what_was_written_is_read_back(apis: list[Server]) -> None:
     """Every value of every kind comes back, and what a write doesn't name stays or is default."""
 
     @_settings
     @given(writes())
     def check(write: Write) -> None:
-        answers = [_sent(server, write) for server in servers]
+        answers = [_sent(server, write) for server in apis]
         assert answers[0] == answers[1], write
         status, body = answers[0]
         assert status in (200, 201, 409) or _repeats(write, body), f"{write}: {status} {body}"
         if status < 300:
-            for server in servers:
+            for server in apis:
                 _check_rows(server, write, body)
 
     check()
 
 
-def test_a_bad_write_is_the_same_everywhere_and_changes_nothing(servers: list[Server]) -> None:
+def test_a_bad_write_is_the_same_everywhere_and_changes_nothing(apis: list[Server]) -> None:
     """A 4xx with the same document and no trace, or a success with the same rows."""
 
     @_settings
     @given(mutated())
     def check(write: Write) -> None:
-        answers = [_sent(server, write) for server in servers]
+        answers = [_sent(server, write) for server in apis]
         assert answers[0] == answers[1], write
         assert answers[0][0] < 500, write
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
-from msgspec.structs import asdict
+import flask
+import msgspec
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import QueuePool
 
-from ..ops.health import Probe, Replication, Unhealthy, examine, pool_figures
+from ..ops.health import Examined, Probe, Unhealthy, examine, pool_figures
+from ..ops.migrate import Migrations, MigrationsError, find_migrations
 from ..pipeline import Api
 from ..respond import Response, respond_json
 from ..settings import Settings
@@ -19,11 +22,11 @@ logger = logging.getLogger("carboy")
 
 
 class Health:
-    """The health of one application's database, of which requests ask one at a time."""
+    """The health of one application's databases, of each of which one request asks at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._seconds = settings.health_timeout_ms / 1000
-        self._probes: dict[Engine, Probe[Replication | None]] = {}
+        self._probes: dict[Engine, Probe[Examined]] = {}
 
     def ready(self, visit: Visit) -> Response:
         """The API is built, and each of its databases answers in time."""
@@ -58,21 +61,34 @@ class Health:
             "overflow": pool.overflow,
         }
         try:
-            replication = self._examined(engine)
+            return {**found, **msgspec.to_builtins(self._examined(engine))}
         except Unhealthy as error:
             return {**found, "status": "unhealthy", "reason": str(error)}
-        return {**found, "replication": replication and asdict(replication)}
 
-    def _examined(self, engine: Engine) -> Replication | None:
+    def _examined(self, engine: Engine) -> Examined:
+        if engine not in self._probes:
+            # Only the request has the application's context, in which its migrations are found.
+            ask = partial(examine, engine, _migrations_of(engine))
+            self._probes.setdefault(engine, Probe(ask))
+        probe = self._probes[engine]
         if not isinstance(engine.pool, QueuePool):
             # A file or memory, which can't hang as a network can; its connection may be a thread's.
-            return examine(engine)
-        probe = self._probes.setdefault(engine, Probe(lambda: examine(engine)))
+            return probe.ask()
         try:
             return probe.within(self._seconds)
         except TimeoutError:
             milliseconds = round(self._seconds * 1000)
             raise Unhealthy(f"no answer within {milliseconds} ms") from None
+
+
+def _migrations_of(engine: Engine) -> Migrations | None:
+    """The migrations of a database; None for one that has none, or none that can be read."""
+    try:
+        found = find_migrations(flask.current_app.extensions)
+    except MigrationsError:
+        logger.exception("the migrations can't be read")
+        return None
+    return found if found is not None and found.engine is engine else None
 
 
 def _built(visit: Visit) -> Api:

@@ -6,8 +6,10 @@ import click
 from flask.cli import load_dotenv
 
 from .access import access, can
+from .backup import backup, restore
 from .check import check
 from .history import history
+from .jobs import jobs, worker
 from .keys import keys
 from .serve import serve
 from .show import routes, schema
@@ -24,5 +26,18 @@ def main() -> None:
         raise click.UsageError(f".env can't be read: {error}") from None
 
 
-for command in (serve, routes, schema, can, access, keys, history, check):
+for command in (
+    serve,
+    worker,
+    jobs,
+    routes,
+    schema,
+    can,
+    access,
+    keys,
+    history,
+    check,
+    backup,
+    restore,
+):
     main.add_command(command)

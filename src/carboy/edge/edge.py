@@ -84,7 +84,7 @@ class Edge:
             constant = self._anybodys if actor.is_anonymous else self._actors
         cors = self._cors.of_answer(environ.get("HTTP_ORIGIN")) if self._cors else ()
         headers = (*response.headers, *constant, *quota, *cors)
-        return Response(response.status, headers, response.body)
+        return Response(response.status, headers, response.body, response.stream)
 
     def is_preflight(self, environ: WSGIEnvironment) -> bool:
         """Whether a browser asks, before a request, whether it may send it."""
@@ -119,7 +119,7 @@ def own_answer(method: str, response: Response) -> Response:
     """
     kept = method in _READS and response.status < 400
     headers = (*response.headers, *_SAFETY, _ACTORS if kept else _NOBODYS)
-    return Response(response.status, headers, response.body)
+    return Response(response.status, headers, response.body, response.stream)
 
 
 def make_edge(settings: Settings, credentials: Sequence[str] = ()) -> Edge:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import StaticPool
 
 from ..access import Actor
 from ..errors import InternalError, Unauthorized
-from ..sql import Statement, compile_select
+from ..sql import Statement, compile_select, exact_text
 from .database import Database
 from .errors import is_missing_table
 
@@ -33,10 +33,10 @@ _NOTED_SECONDS = 60
 TABLE = sa.Table(
     "carboy_api_keys",
     sa.MetaData(),
-    sa.Column("prefix", sa.String(12), primary_key=True),
+    sa.Column("prefix", exact_text(12), primary_key=True),
     sa.Column("hash", sa.String(64), nullable=False),
-    sa.Column("name", sa.String(100), nullable=False),
-    sa.Column("actor_id", sa.String(255), nullable=False),
+    sa.Column("name", exact_text(100), nullable=False),
+    sa.Column("actor_id", exact_text(255), nullable=False),
     sa.Column("roles", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger),

@@ -28,7 +28,7 @@ from ..plan import RowPlan, WritePlan, unique_sets, walk_rows
 from ..schema import Field, Resource
 from ..sql import own_column
 from .database import Database
-from .errors import api_error
+from .errors import api_error, error_number
 from .guard import (
     missing_reference,
     reference_key,
@@ -51,6 +51,19 @@ _STATES = {
     "23503": "foreign-key",
     "23P01": "exclusion",
 }
+_MARIADB = {
+    1062: "unique",
+    1048: "not-null",
+    1364: "not-null",
+    4025: "check",
+    1451: "foreign-key",
+    1452: "foreign-key",
+}
+# The last name in quotes of "for key 'name'", "Column 'name' cannot be null" and their like.
+_QUOTED = re.compile(r"'([^']*)'(?=[^']*$)")
+_CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)*)`")
+_OF_TABLE = re.compile(r"`(?:[^`]|``)*`\.`((?:[^`]|``)*)`")
+_WRITTEN = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM)\s+(?:\S+\.)?(?:`((?:[^`]|``)*)`|(\w+))")
 _WORD = re.compile(r"\w+")
 
 
@@ -162,6 +175,9 @@ def violation(error: Exception) -> Violation | None:
         if kind == "unique":
             columns = tuple(_WORD.findall(detail.partition(")=(")[0].partition("(")[2]))
         return Violation(kind, table, name, columns)
+    number = error_number(original)
+    if number is not None:
+        return _mariadb_violation(number, str(original), getattr(error, "statement", ""))
     message, _, rest = str(original).partition(": ")
     kind = _SQLITE.get(message)
     if kind is None:
@@ -172,6 +188,27 @@ def violation(error: Exception) -> Violation | None:
         return Violation(kind, constraint=rest[6:].strip("'"))
     pairs = [part.rpartition(".") for part in rest.split(", ")]
     return Violation(kind, table=pairs[0][0], columns=tuple(column for _, _, column in pairs))
+
+
+def _mariadb_violation(number: int, message: str, statement: str | None) -> Violation | None:
+    """MariaDB names the table of some constraints; of the rest it is the statement's."""
+    kind = _MARIADB.get(number)
+    if kind is None:
+        return None
+    written = _WRITTEN.search(statement or "")
+    table = (written[1] or written[2]).replace("``", "`") if written else ""
+    if kind == "not-null":
+        # "Column 'x' cannot be null", "Field 'x' doesn't have a default value"
+        return Violation(kind, table, columns=(message.split("'")[1],))
+    if kind == "unique":
+        found = _QUOTED.search(message)
+        return Violation(kind, table, found[1].rpartition(".")[2] if found else "")
+    name, owner = _CONSTRAINT.search(message), _OF_TABLE.search(message)
+    return Violation(
+        kind,
+        owner[1].replace("``", "`") if owner else table,
+        name[1].replace("``", "`").rpartition(".")[2] if name else "",
+    )
 
 
 def duplicate(
@@ -269,6 +306,8 @@ def _fields(found: Violation, resource: Resource) -> Sequence[Field]:
 
 def _constraint_columns(found: Violation, table: sa.Table) -> set[str]:
     for constraint in table.constraints:
+        if found.kind == "unique" and found.constraint in _key_names(constraint):
+            return {column.name for column in constraint.columns}  # type: ignore[attr-defined]
         if isinstance(constraint, sa.CheckConstraint):
             text = str(constraint.sqltext)
             if found.constraint in (constraint.name, text):
@@ -278,6 +317,19 @@ def _constraint_columns(found: Violation, table: sa.Table) -> set[str]:
             return {word for e in index.expressions for word in _WORD.findall(str(e))}
     # PostgreSQL's own name for a check that was given none.
     return {c.name for c in table.columns if found.constraint == f"{table.name}_{c.name}_check"}
+
+
+def _key_names(constraint: sa.Constraint) -> set[str]:
+    """What MariaDB may call a key: without a name of its own, as its first column."""
+    if isinstance(constraint, sa.PrimaryKeyConstraint):
+        return {"PRIMARY"}
+    if not isinstance(constraint, sa.UniqueConstraint):
+        return set()
+    if constraint.name is not None:
+        return {str(constraint.name)}
+    first = next(iter(constraint.columns)).name
+    alike = len(constraint.table.constraints)
+    return {first, *(f"{first}_{number}" for number in range(2, alike + 2))}
 
 
 # Foreign keys

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.pool import ManagesConnection, StaticPool
 
 from ..access import Actor
-from ..errors import BadRequest
+from ..errors import BadRequest, LimitExceeded
 from ..events import mark, statement_ran
 from ..plan.nodes import ReadPlan, searches
 from ..schema import Resource
@@ -127,7 +127,7 @@ class Database:
         """The one row of a statement, in the connection's own transaction; raises ``errors``."""
         self.prepare(connection.connection)
         self.tell(connection, who)
-        return _one_row(connection.connection, statement.sql, statement.bind(values))
+        return self._one_row(connection.connection, statement.sql, statement.bind(values))
 
     def tell(self, connection: sa.Connection, who: Actor) -> None:
         """Let row-level security know who asks, until the connection's transaction ends."""
@@ -176,15 +176,36 @@ class Database:
         self.prepare(connection)
         if who is not None:
             with driver.transaction():
-                _one_row(driver, TELL, told(who))
-                return _one_row(driver, sql, parameters)
+                self._one_row(driver, TELL, told(who))
+                return self._one_row(driver, sql, parameters)
         if self._autocommit:
             driver.autocommit = True
         try:
-            return _one_row(driver, sql, parameters)
+            return self._one_row(driver, sql, parameters)
         finally:
             if self._autocommit and not driver.closed:
                 driver.autocommit = False
+
+    def _one_row(self, connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
+        cursor = connection.cursor()
+        started = perf_counter()
+        try:
+            cursor.execute(sql, parameters)
+            row: Sequence[Any] | None = cursor.fetchone()
+            self.require_whole(cursor)
+            return row
+        finally:
+            statement_ran(sql, started)
+            cursor.close()
+
+    def require_whole(self, cursor: Any) -> None:
+        """Refuse the result of a statement that the database has cut."""
+        if self.dialect.was_cut(cursor):
+            # The application may have changed what the connection was told.
+            self.dialect.prepare(cursor.connection)
+            raise LimitExceeded(
+                "the answer is larger, or nested deeper, than the database can make; ask for less"
+            )
 
     def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""
@@ -197,18 +218,6 @@ class Database:
         assert dbapi is not None
         error: type[Any] = dbapi.Error
         return error
-
-
-def _one_row(connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
-    cursor = connection.cursor()
-    started = perf_counter()
-    try:
-        cursor.execute(sql, parameters)
-        row: Sequence[Any] | None = cursor.fetchone()
-        return row
-    finally:
-        statement_ran(sql, started)
-        cursor.close()
 
 
 def to_bytes(body: Any) -> bytes:

@@ -17,6 +17,19 @@ from ..errors import (
     Unavailable,
 )
 
+# MariaDB's; it takes the savepoints away, so that going back to one may be the error seen.
+DEADLOCK = (1213, 1305)
+# MariaDB's numbers as the SQLSTATE that PostgreSQL has for the same; its own are too coarse.
+_STATES = {
+    **dict.fromkeys((1139, 1264, 1265, 1292, 1366, 1406, 1411, 1525, 1690), "22"),
+    **dict.fromkeys((1020, 1205, *DEADLOCK), "40"),
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1290, 1370, 1792), "42501"),
+    1146: "42P01",
+    **dict.fromkeys((1037, 1038, 1040, 1041, 1203, 1226), "53"),
+    **dict.fromkeys((1104, 1116, 1117, 1153, 1436, 1461), "54"),
+    **dict.fromkeys((1053, 1317, 1927, 1969, 3024), "57"),
+}
+_OF_CLIENT = range(2000, 3000)
 _SQLITE_LIMITS = ("too many", "too large", "too big", "stack overflow", "pattern too complex")
 RETRY_AFTER = ("Retry-After", "1")
 
@@ -26,7 +39,7 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
     if isinstance(error, sa.exc.TimeoutError):
         return Unavailable("no free database connection; try again", headers=[RETRY_AFTER])
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-    state = str(getattr(original, "sqlstate", None) or "")
+    state = state_of(original)
     if state.startswith("22") or _is_bad_value(original, engine):
         return BadRequest("a value in the request is out of what the database can hold")
     if state == "42704":
@@ -52,7 +65,21 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
 
 def is_missing_table(error: BaseException | None) -> bool:
     """Whether a statement named a table that isn't there."""
-    return getattr(error, "sqlstate", None) == "42P01" or "no such table" in str(error)
+    return state_of(error) == "42P01" or "no such table" in str(error)
+
+
+def error_number(error: object) -> int | None:
+    """MariaDB's number of an error."""
+    arguments = getattr(error, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def state_of(error: object) -> str:
+    """The SQLSTATE of a driver's error, or its beginning; empty where there is none."""
+    number = error_number(error)
+    if number is not None:
+        return _STATES.get(number, "")
+    return str(getattr(error, "sqlstate", None) or "")
 
 
 def _unknown_config(error: object) -> ApiError:
@@ -64,7 +91,9 @@ def _unknown_config(error: object) -> ApiError:
 
 
 def _is_bad_value(error: object, engine: Engine) -> bool:
-    """What the driver itself refuses has no state: psycopg a NUL in a text, for one."""
+    """What the driver itself refuses has no state: psycopg a NUL in a text, PyMySQL infinity."""
+    if "can not be used with MySQL" in str(error):
+        return True
     dbapi = engine.dialect.dbapi
     return dbapi is not None and isinstance(error, dbapi.DataError)
 
@@ -75,4 +104,5 @@ def _is_down(error: object, engine: Engine) -> bool:
         return False
     if engine.dialect.name == "sqlite":
         return any(part in str(error) for part in ("unable to open", "disk I/O", "disk is full"))
-    return True
+    number = error_number(error)
+    return number is None or number == 0 or number in _OF_CLIENT

@@ -163,7 +163,9 @@ class Recorder:
             query = keyed_objects(plan, self._database.dialect, part)
             if lock:
                 query = query.with_for_update(key_share=True)
-            for body, *parts in self._session.connection().execute(query):
+            result = self._session.connection().execute(query)
+            self._database.require_whole(result.cursor)
+            for body, *parts in result:
                 # A column's type may hand a key over in another spelling than the object's.
                 key = tuple(parts) if len(keys) > 1 else keys[0]
                 found[compared(key)] = msgspec.json.decode(to_bytes(body), type=Values)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from ..errors import IdempotencyMismatch
 from ..plan import Once, WriteResult
+from ..sql import exact_text, long_bytes
 from .database import Database
 from .keys import in_flight
 from .tables import create_table, lock_number
@@ -25,10 +26,10 @@ _PRUNE_SECONDS = 60
 TABLE = sa.Table(
     "carboy_idempotency",
     sa.MetaData(),
-    sa.Column("scope", sa.String(255), primary_key=True),
-    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("scope", exact_text(255), primary_key=True),
+    sa.Column("key", exact_text(255), primary_key=True),
     sa.Column("request", sa.String(64), nullable=False),
-    sa.Column("result", sa.LargeBinary, nullable=False),
+    sa.Column("result", long_bytes(), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False, index=True),
 )
 """``scope`` is for who asks; ``request`` a digest; ``created_at`` in seconds since 1970."""

@@ -2,7 +2,8 @@
 
 On SQLite it begins with BEGIN IMMEDIATE, since a transaction that starts by reading can't always
 go on to write, and with foreign keys enforced, which SQLite doesn't do by itself; the connection
-goes back to the pool as it was.
+goes back to the pool as it was. MariaDB is told to read what is committed, as PostgreSQL does by
+itself: else it locks the gaps between rows as well, and concurrent upserts end in deadlocks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from ..access import Actor
 from .database import Database
+from .errors import DEADLOCK, error_number
 
 T = TypeVar("T")
+_DEADLOCKS = 3
 
 
 @contextmanager
@@ -45,6 +48,10 @@ def _session(connection: sa.Connection) -> Session:
 
 @contextmanager
 def _begun(connection: sa.Connection) -> Iterator[None]:
+    if connection.dialect.name in ("mysql", "mariadb"):
+        cursor = connection.connection.cursor()
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.close()
     if connection.dialect.name != "sqlite":
         connection.begin()
         yield
@@ -69,21 +76,24 @@ def _begun(connection: sa.Connection) -> Iterator[None]:
             driver.execute("PRAGMA foreign_keys = OFF")
 
 
-def retried_once(database: Database, run: Callable[[], T]) -> T:
+def retried(database: Database, run: Callable[[], T]) -> T:
     """Run a transaction, and again on a new connection if its own turns out to be out of date.
 
     It has gone stale in the pool, or holds statements that were prepared before a migration. A
-    COMMIT that fails is not among it: nobody knows whether it happened.
+    COMMIT that fails is not among it: nobody knows whether it happened. Of deadlocks MariaDB
+    makes many, and takes one of the transactions back as a whole; that is run again as well.
     """
-    try:
-        return run()
-    except sa.exc.DBAPIError as error:
-        is_stale = error.connection_invalidated and error.statement is not None
-        if not is_stale and not _is_replanned(error):
-            raise
-        if not is_stale:
-            # Where a connection is lost, SQLAlchemy does the same.
-            database.renew_connections()
+    for _ in range(_DEADLOCKS):
+        try:
+            return run()
+        except sa.exc.DBAPIError as error:
+            is_stale = error.connection_invalidated and error.statement is not None
+            if is_stale or _is_replanned(error):
+                # The others in the pool are as old.
+                database.renew_connections()
+                break
+            if error_number(error.orig) not in DEADLOCK:
+                raise
     return run()
 
 

@@ -8,8 +8,8 @@ that a body links are found by one SELECT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -27,29 +27,34 @@ from ..plan import MAX_FAULTS, Faults, Returning, RowPlan, WritePlan, WriteResul
 from ..request import EntityTags
 from ..schema import Resource, key_text
 from ..sql import keyed_objects, locked_rows, rows_left
-from .conflicts import deferred_error, still_referenced, together, write_error
+from .conflicts import deferred_error, still_referenced, together, violation, write_error
 from .database import Database, to_bytes
 from .errors import api_error
 from .guard import Guard, Key, compared, key_of
 from .history import prepare_recording, record
 from .idempotency import find_result, keep_result, make_ready
 from .objects import Objects, Refused
-from .transaction import retried_once, transaction
+from .transaction import retried, transaction
 from .upsert import Upsert
 
 _CHUNK = 500
 
+Also: TypeAlias = Callable[[sa.Connection, WriteResult], None]
 
-def execute_write(database: Database, plan: WritePlan) -> WriteResult:
-    """Run a write; raises the ApiError that the rules or the database's constraints ask for."""
+
+def execute_write(database: Database, plan: WritePlan, also: Also = lambda *_: None) -> WriteResult:
+    """Run a write; raises the ApiError that the rules or the database's constraints ask for.
+
+    ``also`` is called at the end of the write's transaction, whose COMMIT is for both.
+    """
     try:
         if plan.recording is not None:
             prepare_recording(database, plan.recording)
         if plan.once is None:
-            return retried_once(database, lambda: _attempt(database, plan))
+            return retried(database, lambda: _attempt(database, plan, also))
         with database.keys.held((plan.once.scope, plan.once.key)):
             make_ready(database, plan.once)
-            return retried_once(database, lambda: _attempt(database, plan))
+            return retried(database, lambda: _attempt(database, plan, also))
     except Refused as error:
         raise _refusal(database, plan, error) from error
     except database.errors as error:
@@ -60,11 +65,16 @@ def _refusal(database: Database, plan: WritePlan, error: Exception) -> ApiError:
     """The answer to a refusal by the database or an event, with all rows that it is about."""
     try:
         errors: list[ApiError] = []
-        if isinstance(error, Refused | sa.exc.IntegrityError) and len(plan.rows) > 1:
+        if _is_refusal(error) and len(plan.rows) > 1:
             errors = _refusals(database, plan)
         return together(errors) if errors else write_error(error, database, plan)
     except database.errors as another:
         return api_error(another, database.engine)
+
+
+def _is_refusal(error: Exception) -> bool:
+    # A check that fails is no IntegrityError to PyMySQL.
+    return isinstance(error, Refused) or violation(error) is not None
 
 
 def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
@@ -79,19 +89,22 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
             try:
                 with session.begin_nested():
                     Writer(database, session, single).write()
-            except (Refused, sa.exc.IntegrityError) as error:
+            except (Refused, sa.exc.DBAPIError) as error:
+                if not _is_refusal(error):
+                    raise
                 errors.append(write_error(error, database, single, session.connection()))
             if len(errors) == MAX_FAULTS:
                 break
     return errors
 
 
-def _attempt(database: Database, plan: WritePlan) -> WriteResult:
+def _attempt(database: Database, plan: WritePlan, also: Also) -> WriteResult:
     with transaction(database, plan.access.who, commit=not plan.dry_run) as session:
         connection = session.connection()
         if plan.once is not None:
             known = find_result(database, connection, plan.once)
             if known is not None:
+                also(connection, known)
                 return known
         if plan.recording is not None:
             record(database, session, plan.recording)
@@ -100,6 +113,7 @@ def _attempt(database: Database, plan: WritePlan) -> WriteResult:
             keep_result(connection, plan.once, result)
         if plan.dry_run:
             _check_deferred(database, connection, plan)
+        also(connection, result)
         return result
 
 
@@ -275,7 +289,9 @@ class Writer:
         for start in range(0, len(keys), _CHUNK):
             part = keys[start : start + _CHUNK]
             query = keyed_objects(returning.plan, self._database.dialect, part)
-            for body, *key in self._session.connection().execute(query, parameters):
+            result = self._session.connection().execute(query, parameters)
+            self._database.require_whole(result.cursor)
+            for body, *key in result:
                 bodies[compared(tuple(key))] = to_bytes(body)
         ordered = (bodies[compared(key)] for key in keys if compared(key) in bodies)
         return b"[" + b",".join(ordered) + b"]"

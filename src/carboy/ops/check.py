@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 from msgspec import Struct
 
-from . import check_access, check_database, check_migrations, check_settings
+from . import check_access, check_backup, check_database, check_migrations, check_settings
 from .checked import Checked, Fault
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -92,6 +92,18 @@ CHECKS = (
         check_settings.rate_limit_memory,
     ),
     Check(
+        "open-metrics",
+        "warning",
+        "`CARBOY_METRICS` is `open`.",
+        check_settings.open_metrics,
+    ),
+    Check(
+        "server-timing",
+        "warning",
+        "`CARBOY_SERVER_TIMING` is on in production.",
+        check_settings.server_timing,
+    ),
+    Check(
         "dotenv",
         "warning",
         "There is a file `.env`, and no `python-dotenv` to read it.",
@@ -114,6 +126,12 @@ CHECKS = (
         "warning",
         "A worker has more threads than its engine has connections.",
         check_settings.pool,
+    ),
+    Check(
+        "backup",
+        "warning",
+        "`CARBOY_BACKUP_URL` is empty in production, or has no verified backup of the last day.",
+        check_backup.backup,
     ),
     Check(
         "policy-raises",

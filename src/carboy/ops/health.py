@@ -12,6 +12,8 @@ from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import QueuePool
 
+from .migrate import Migrations, migration_state
+
 T = TypeVar("T")
 
 
@@ -39,6 +41,24 @@ class Replication(Struct, frozen=True):
     lag_seconds: float | None = None
 
 
+class MigrationStatus(Struct, frozen=True):
+    """Whether a database has the migrations of the code.
+
+    ``state`` is ``current``, ``pending``, or ``unknown`` where the database has one that the code
+    hasn't; ``pending`` is how many wait.
+    """
+
+    state: str
+    pending: int = 0
+
+
+class Examined(Struct, frozen=True):
+    """What a database that answers says of itself; None for what it hasn't."""
+
+    replication: Replication | None
+    migrations: MigrationStatus | None
+
+
 def pool_figures(engine: Engine) -> PoolFigures:
     """What an engine's pool says of itself."""
     pool = engine.pool
@@ -60,7 +80,7 @@ class Probe(Generic[T]):
     """
 
     def __init__(self, ask: Callable[[], T]) -> None:
-        self._ask = ask
+        self.ask = ask
         self._lock = Lock()
         self._asked: Future[T] | None = None
 
@@ -75,15 +95,15 @@ class Probe(Generic[T]):
 
     def _run(self, future: Future[T]) -> None:
         try:
-            future.set_result(self._ask())
+            future.set_result(self.ask())
         except BaseException as error:  # noqa: BLE001  it is raised where it was asked for
             future.set_exception(error)
 
 
-def examine(engine: Engine) -> Replication | None:
+def examine(engine: Engine, migrations: Migrations | None = None) -> Examined:
     """Ask the database for an answer, on a connection of the pool; raises Unhealthy."""
     try:
-        return _asked(engine)
+        return _asked(engine, migrations)
     except sa.exc.TimeoutError:
         raise Unhealthy("no connection is free") from None
     except sa.exc.DBAPIError as error:
@@ -93,16 +113,24 @@ def examine(engine: Engine) -> Replication | None:
         raise Unhealthy("the database can't be asked") from None
     # The connection was a stale one of the pool, which the others are as well; they are gone now.
     try:
-        return _asked(engine)
+        return _asked(engine, migrations)
     except sa.exc.SQLAlchemyError:
         raise Unhealthy("the database can't be reached") from None
 
 
-def _asked(engine: Engine) -> Replication | None:
+def _asked(engine: Engine, migrations: Migrations | None) -> Examined:
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
         find = _REPLICATION.get(engine.dialect.name)
-        return find(connection) if find is not None else None
+        replication = find(connection) if find is not None else None
+    return Examined(replication, _status(migrations) if migrations is not None else None)
+
+
+def _status(migrations: Migrations) -> MigrationStatus:
+    state = migration_state(migrations)
+    if state.unknown:
+        return MigrationStatus("unknown")
+    return MigrationStatus("pending" if state.pending else "current", len(state.pending))
 
 
 def _postgresql(connection: sa.Connection) -> Replication:

@@ -30,7 +30,9 @@ def prune_history(engine: Engine, days: int) -> int:
     if days == 0 or not sa.inspect(engine).has_table(HISTORY.name):
         return 0
     oldest = datetime.now(UTC) - timedelta(days=min(days, _A_CENTURY))
-    old = sa.select(HISTORY.c.id).where(HISTORY.c.at < oldest).limit(_CHUNK)
+    chunk = sa.select(HISTORY.c.id).where(HISTORY.c.at < oldest).limit(_CHUNK).subquery()
+    # MariaDB takes a limit only one level below IN.
+    old = sa.select(chunk.c.id)
     total = 0
     while True:
         with engine.begin() as connection:

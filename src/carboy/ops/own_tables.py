@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from ..execute.api_keys import TABLE as API_KEYS
 from ..execute.idempotency import TABLE as IDEMPOTENCY
 from ..execute.tables import create_missing
+from ..jobs import TABLE as JOBS
 from ..sql import HISTORY
 
-OWN_TABLES = (API_KEYS, IDEMPOTENCY, HISTORY)
+OWN_TABLES = (API_KEYS, IDEMPOTENCY, HISTORY, JOBS)
 
 
 def create_own_tables(connection: sa.Connection) -> None:

@@ -41,7 +41,7 @@ def create_search_index(engine: Engine, resource: Resource, *, config: str = "si
             raise SearchIndexError(f"{table.fullname!r} is in an attached database")
         statements = _sqlite(engine, resource, table, name)
     else:
-        raise SearchIndexError(f"there are no search indexes on {engine.dialect.name}")
+        raise _no_indexes(engine)
     drop_search_index(engine, resource)
     with engine.begin() as connection:
         for statement in statements:
@@ -87,10 +87,16 @@ def drop_search_index(engine: Engine, resource: Resource) -> None:
             name = quote(_postgresql_name(table))
             connection.execute(_sql(f"DROP INDEX IF EXISTS {schema}{name}"))
             return
+        if engine.dialect.name != "sqlite":
+            raise _no_indexes(engine)
         name = search_index_name(resource) or ""
         for event in ("insert", "delete", "update"):
             connection.execute(_sql(f"DROP TRIGGER IF EXISTS {quote(f'{name}_{event}')}"))
         connection.execute(_sql(f"DROP TABLE IF EXISTS {quote(name)}"))
+
+
+def _no_indexes(engine: Engine) -> SearchIndexError:
+    return SearchIndexError(f"there are no search indexes on {engine.dialect.name}")
 
 
 def _table(resource: Resource) -> sa.Table:

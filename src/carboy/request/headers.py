@@ -26,6 +26,7 @@ class Prefer(Struct, frozen=True):
     max_affected: int | None = None
     tx: Literal["commit", "rollback"] | None = None
     handling: Literal["strict", "lenient"] | None = None
+    respond_async: bool = False
 
 
 class EntityTag(Struct, frozen=True):
@@ -46,7 +47,7 @@ _CHOICES = {
     "tx": ("commit", "rollback"),
     "handling": ("strict", "lenient"),
 }
-_PREFERENCES = (*_CHOICES, "max-affected")
+_PREFERENCES = (*_CHOICES, "max-affected", "respond-async")
 
 # The quantifiers are possessive: a hostile header must not cost quadratic time.
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -78,6 +79,7 @@ def parse_prefer(header: str | None) -> Prefer:
             known["return_" if name == "return" else name] = _choice(name, values[name], choices)
     if "max-affected" in values:
         known["max_affected"] = _max_affected(values["max-affected"])
+    known["respond_async"] = "respond-async" in values
     unknown = [name for name in values if name not in _PREFERENCES]
     if unknown and known.get("handling") == "strict":
         names = ", ".join(shorten(name) for name in unknown[:10])

@@ -1,9 +1,10 @@
 """What the commands need: a database or an application to serve or check, and a server."""
 
-from .app import Opened, Openness, Served, Target, load, opened, reviewed, without_api
+from .app import Opened, Openness, Served, Target, load, located, opened, reviewed, without_api
 from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
+from .jobs import work
 from .migrated import require_migrated
 from .server import ServerOptions, is_loopback, reserve, resolve, run
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_target",
     "is_loopback",
     "load",
+    "located",
     "open_engine",
     "opened",
     "require_migrated",
@@ -25,4 +27,5 @@ __all__ = [
     "reviewed",
     "run",
     "without_api",
+    "work",
 ]

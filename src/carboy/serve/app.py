@@ -22,7 +22,7 @@ from ..extension import Carboy, api_of, built_api, engine_of, settings_of
 from ..pipeline import Api
 from ..schema import Reflected, Schema, SchemaError, reflect
 from ..settings import SettingError, Settings, outside, read_settings
-from .database import first_line, open_engine, shown, sqlite_path, unreachable
+from .database import database_url, first_line, open_engine, shown, sqlite_path, unreachable
 from .errors import TargetError
 
 Openness: TypeAlias = Literal["open", "public", "closed"]
@@ -49,6 +49,14 @@ class Target(Struct, frozen=True):
             return True
         path = Path(self.text)
         return path.suffix.lower() in _SQLITE_SUFFIXES or path.exists()
+
+    @property
+    def shown(self) -> str:
+        """What people call it, without a password."""
+        if not self.is_database:
+            return self.text
+        url = database_url(self.text)
+        return str(url.database) if url.get_backend_name() == "sqlite" else shown(url)
 
 
 class Served(Struct, frozen=True, eq=False):
@@ -127,12 +135,27 @@ def opened(target: Target) -> Iterator[Opened]:
             raise TargetError(f"{name}: {first_line(original)}") from None
 
 
+def located(target: Target) -> tuple[sa.URL, Settings]:
+    """The URL of a target's database, which need not be there yet, and its settings.
+
+    Raises TargetError.
+    """
+    if target.is_database:
+        return database_url(target.text), _outside_settings()
+    with opened(target) as found:
+        return found.engine.url, found.settings
+
+
 def _opened_database(target: Target) -> Opened:
+    known = _outside_settings()
+    return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
+
+
+def _outside_settings() -> Settings:
     try:
-        known = read_settings({}, outside())
+        return read_settings({}, outside())
     except SettingError as error:
         raise TargetError(str(error)) from None
-    return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
 
 
 def without_api(target: Target) -> TargetError:

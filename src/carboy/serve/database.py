@@ -33,6 +33,8 @@ def open_engine(target: str, *, writable: bool = False, connections: int = 5) ->
         url = _sqlite_file(url, "rw" if writable else "ro")
     elif backend == "postgresql":
         url = _postgresql(url, writable)
+    elif _EXTRAS.get(backend) == "mysql":
+        url = _mariadb(url, writable)
     try:
         dialect_for(backend)
         return sa.create_engine(url, pool_size=connections, max_overflow=0)
@@ -116,6 +118,14 @@ def _postgresql(url: URL, writable: bool) -> URL:
         given = query.get("options", "")
         options = given if isinstance(given, str) else " ".join(given)
         query["options"] = f"{options} -c default_transaction_read_only=on".strip()
+    return url.set(query=query)
+
+
+def _mariadb(url: URL, writable: bool) -> URL:
+    query = dict(url.query)
+    query.setdefault("connect_timeout", str(_CONNECT_SECONDS))
+    if not writable:
+        query["init_command"] = "SET SESSION TRANSACTION READ ONLY"
     return url.set(query=query)
 
 

@@ -1,5 +1,6 @@
 """Plans to SQL: SQLAlchemy Core builds it, one module a database holds every difference."""
 
+from .column_types import exact_text, long_bytes
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
 from .expressions import own_column
@@ -16,8 +17,10 @@ __all__ = [
     "compile_read",
     "compile_select",
     "dialect_for",
+    "exact_text",
     "keyed_objects",
     "locked_rows",
+    "long_bytes",
     "own_column",
     "rows_left",
     "rows_with",

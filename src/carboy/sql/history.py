@@ -9,22 +9,33 @@ from sqlalchemy.engine.interfaces import Dialect as EngineDialect
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from ..plan.history import HistoryPlan
-from ..schema import FieldType, Kind
+from ..schema import FieldType, Kind, UTCDateTime
+from .column_types import long_text
 from .compile import Statement, compile_select
 from .dialects import Dialect, Expression
 from .expressions import Expressions, number
+
+# MariaDB indexes only the beginnings of texts.
+_INDEXED = {"resource": 100, "key": 400}
 
 HISTORY = sa.Table(
     "carboy_history",
     sa.MetaData(),
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("resource", sa.Text, nullable=False),
-    sa.Column("key", sa.Text, nullable=False),
-    sa.Column("at", sa.DateTime(timezone=True), nullable=False, index=True),
-    sa.Column("actor", sa.Text),
+    sa.Column("resource", long_text(), nullable=False),
+    sa.Column("key", long_text(), nullable=False),
+    sa.Column("at", UTCDateTime, nullable=False, index=True),
+    sa.Column("actor", long_text()),
     sa.Column("action", sa.Text, nullable=False),
-    sa.Column("changes", sa.Text, nullable=False),
-    sa.Index("ix_carboy_history_row", "resource", "key", "id"),
+    sa.Column("changes", long_text(), nullable=False),
+    sa.Index(
+        "ix_carboy_history_row",
+        "resource",
+        "key",
+        "id",
+        mysql_length=_INDEXED,
+        mariadb_length=_INDEXED,
+    ),
     # Ids of entries that are gone don't come again.
     sqlite_autoincrement=True,
 )
@@ -33,6 +44,7 @@ delete. ``changes`` is a JSON object: by field ``[old, new]``, or ``[]`` where t
 hidden; by relation ``{"added": [keys], "removed": [keys]}``."""
 
 _MOMENT = FieldType(Kind.DATETIME, aware=True)
+_TEXT = FieldType(Kind.TEXT)
 
 
 def compile_history(
@@ -53,8 +65,9 @@ class _HistoryBuilder:
         shown = number(self.plan.limit)
         if self.plan.offset is not None:
             shown = self.expressions.slot(self.plan.offset) + shown
-        array = self.dialect.json_aggregate(self._entry(rows), rows.c.row_index <= shown)
-        last = sa.func.max(sa.case((rows.c.row_index == shown, rows.c.id)))
+        index = rows.c.row_index
+        array = self.dialect.json_aggregate(self._entry(rows), index <= shown, [index])
+        last = sa.func.max(sa.case((index == shown, rows.c.id)))
         columns: list[Expression] = [self.dialect.body(array), sa.func.count(), last]
         return sa.select(*columns, self._is_known()).select_from(rows)
 
@@ -127,10 +140,10 @@ class _HistoryBuilder:
         members = {
             "id": rows.c.id,
             "at": self.dialect.json_value(_MOMENT, HISTORY.c.at.type, rows.c.at),
-            "actor": rows.c.actor,
-            "action": rows.c.action,
+            "actor": self.dialect.json_value(_TEXT, HISTORY.c.actor.type, rows.c.actor),
+            "action": self.dialect.json_value(_TEXT, HISTORY.c.action.type, rows.c.action),
             "changes": self.dialect.ungroup(changes),
         }
         return self.dialect.json_object(
-            [(sa.literal_column(f"'{name}'", sa.Text), value) for name, value in members.items()]
+            [(self.dialect.json_key(name, given=False), v) for name, v in members.items()]
         )

@@ -6,7 +6,7 @@ relations are correlated subqueries and never joins, which would multiply rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeGuard
 
 import sqlalchemy as sa
@@ -28,7 +28,7 @@ from ..plan.nodes import (
     innermost,
 )
 from ..schema import Kind, Relation
-from .dialects import Dialect, Expression, stored_columns
+from .dialects import Dialect, Expression, Rows, Tied, stored_columns
 from .expressions import Expressions, number, own_column
 
 _ONE: Expression = sa.literal_column("1")
@@ -68,9 +68,10 @@ class ReadBuilder:
             # Rows are numbered from the first that matches.
             shown = self.expressions.slot(plan.root.offset) + shown
         rows = self._grouped_rows(plan.root) if plan.root.grouped else self._root_rows(plan)
-        on_page = rows.c[_unused(plan.root, "row_index")] <= shown
+        index = rows.c[_unused(plan.root, "row_index")]
+        row = self._row_object(plan, rows)
         columns = [
-            self.dialect.body(self.dialect.json_aggregate(self._row_object(plan, rows), on_page)),
+            self.dialect.body(self.dialect.json_aggregate(row, index <= shown, [index])),
             sa.func.count(),
             self._cursor(plan, rows, shown),
             self._total(plan),
@@ -94,27 +95,48 @@ class ReadBuilder:
             if plan.cursor and _is_computed(value)
         ]
         query = sa.select(*self._needed(node, source, plan.cursor), *computed)
-        return self._page(node, query.select_from(source).where(condition), source, numbered=True)
+        return self._page(node, query.select_from(source).where(condition), source)
 
-    def _related_rows(self, node: Node, relation: Relation, parent: FromClause) -> FromClause:
+    def _related_rows(self, node: Node, relation: Relation, parent: FromClause) -> Rows:
         source, froms, condition = self.expressions.related(relation, node.resource, parent)
-        query = sa.select(*self._needed(node, source, False)).select_from(froms)
-        query = query.where(condition, *self._filter(node.where, source)).correlate(parent)
-        return self._page(node, query, source, numbered=False)
+        condition = sa.and_(condition, *self._filter(node.where, source))
+        columns = self._needed(node, source, False)
+        return self._rows(node, columns, source, froms, condition, parent)
 
-    def _page(
-        self, node: Node, query: sa.Select[Any], source: FromClause, *, numbered: bool
-    ) -> FromClause:
-        order = [self._sort(sort, node, source) for sort in node.order]
-        if numbered:
-            index = sa.func.row_number().over(order_by=order or None)
-            query = query.add_columns(index.label(_unused(node, "row_index")))
-        query = query.order_by(*order)
+    def _rows(
+        self,
+        node: Node,
+        columns: Sequence[Expression],
+        source: FromClause,
+        froms: FromClause,
+        condition: ColumnElement[bool],
+        parent: FromClause,
+    ) -> Rows:
+        return Rows(
+            columns=columns,
+            source=source,
+            froms=froms,
+            condition=condition,
+            order=self._order(node, source),
+            limit=None if node.limit is None else number(node.limit),
+            offset=None if node.offset is None else self.expressions.slot(node.offset),
+            parent=parent,
+            name=self.expressions.fresh("r"),
+        )
+
+    def _page(self, node: Node, query: sa.Select[Any], source: FromClause) -> FromClause:
+        """The root's rows, numbered."""
+        order = self._order(node, source)
+        index = sa.func.row_number().over(order_by=order or None)
+        query = query.add_columns(index.label(_unused(node, "row_index"))).order_by(*order)
         if node.limit is not None:
             query = query.limit(number(node.limit))
         if node.offset is not None:
             query = query.offset(self.expressions.slot(node.offset))
         return query.subquery(self.expressions.fresh("r"))
+
+    def _order(self, node: Node, source: FromClause) -> list[Expression]:
+        return [part for sort in node.order for part in self._sort(sort, node, source)]
 
     def _needed(self, node: Node, source: FromClause, cursor: bool) -> list[Expression]:
         """The columns that objects and relations are made of."""
@@ -135,17 +157,15 @@ class ReadBuilder:
     def _filter(self, predicate: Predicate | None, source: FromClause) -> list[ColumnElement[bool]]:
         return [] if predicate is None else [self.expressions.predicate(predicate, source)]
 
-    def _sort(self, sort: Sort, node: Node, source: FromClause) -> Expression:
+    def _sort(self, sort: Sort, node: Node, source: FromClause) -> list[Expression]:
         if isinstance(sort.value, OutputValue):
             value = self._ordered_output(sort.value.index, node, source)
             nullable = True
         else:
             value = self.expressions.ordered(sort.value, source)
             nullable = sort.value.nullable
-        ordered = value.desc() if sort.descending else value.asc()
-        if not nullable:
-            return ordered
-        return ordered.nulls_first() if sort.nulls_first else ordered.nulls_last()
+        nulls_first = sort.nulls_first if nullable else None
+        return self.dialect.sorted(value, descending=sort.descending, nulls_first=nulls_first)
 
     def _ordered_output(self, index: int, node: Node, source: FromClause) -> Expression:
         column: Expression = source.c[f"o{index}"]
@@ -160,12 +180,11 @@ class ReadBuilder:
     def object(self, node: Node, source: FromClause) -> Expression:
         """The JSON object of each row that ``source`` puts out."""
         return self.dialect.json_object(
-            [(self.key(key, given), value) for key, given, value in self._pairs(node, source)]
+            [
+                (self.dialect.json_key(key, given=given), value)
+                for key, given, value in self._pairs(node, source)
+            ]
         )
-
-    def key(self, key: str, given: bool) -> Expression:
-        """Names of the schema stand in the SQL; what a client made up is a parameter."""
-        return sa.literal(key, sa.Text) if given else _quoted(key)
 
     def _pairs(self, node: Node, source: FromClause) -> Iterator[tuple[str, bool, Expression]]:
         for output in node.outputs:
@@ -189,9 +208,9 @@ class ReadBuilder:
         if embed.relation.many:
             return self.dialect.json_subquery(self._array(node, embed.relation, parent))
         if node.grouped:
-            rows = self._grouped_rows(node, embed.relation, parent)
-            grouped = sa.select(self._grouped_object(node, rows)).select_from(rows)
-            return self.dialect.json_subquery(grouped.limit(_ONE).correlate(parent))
+            rows = self._related_groups(node, embed.relation, parent)
+            one = self.dialect.first(rows, lambda source: self._grouped_object(node, source))
+            return self.dialect.json_subquery(one)
         source, froms, condition = self.expressions.related(embed.relation, node.resource, parent)
         query = sa.select(self.object(node, source)).select_from(froms)
         query = query.where(condition, *self._filter(node.where, source))
@@ -199,27 +218,17 @@ class ReadBuilder:
 
     def _array(self, node: Node, relation: Relation, parent: FromClause) -> sa.Select[Any]:
         if node.grouped:
-            rows = self._grouped_rows(node, relation, parent)
-            value = self._grouped_object(node, rows)
-        else:
-            rows = self._related_rows(node, relation, parent)
-            value = self.object(node, rows)
-        return sa.select(self.dialect.json_aggregate(value)).select_from(rows).correlate(parent)
+            source, array = self.dialect.array(self._related_groups(node, relation, parent))
+            return array(self._grouped_object(node, source))
+        source, array = self.dialect.array(self._related_rows(node, relation, parent))
+        return array(self.object(node, source))
 
     def _spread(self, embed: Embed, parent: FromClause) -> Iterator[tuple[str, bool, Expression]]:
         """A to-one's keys beside the parent's own; a to-many's as arrays."""
         node, relation = embed.node, embed.relation
         if relation.many:
-            grouped = node.grouped
-            rows = (
-                self._grouped_rows(node, relation, parent)
-                if grouped
-                else self._related_rows(node, relation, parent)
-            )
-            pairs = self._grouped_pairs(node, rows) if grouped else self._pairs(node, rows)
-            for key, given, value in pairs:
-                array = sa.select(self.dialect.json_aggregate(value)).select_from(rows)
-                yield key, given, self.dialect.json_subquery(array.correlate(parent))
+            for key, given, array in self._spread_arrays(node, relation, parent):
+                yield key, given, self.dialect.json_subquery(array)
             return
         source, froms, condition = self.expressions.related(relation, node.resource, parent)
         for key, given, value in self._pairs(node, source):
@@ -227,33 +236,53 @@ class ReadBuilder:
             query = query.where(condition, *self._filter(node.where, source))
             yield key, given, self.dialect.scalar_subquery(query.limit(_ONE).correlate(parent))
 
+    def _spread_arrays(
+        self, node: Node, relation: Relation, parent: FromClause
+    ) -> Iterator[tuple[str, bool, sa.Select[Any]]]:
+        if node.grouped:
+            source, array = self.dialect.array(self._related_groups(node, relation, parent))
+            pairs = self._grouped_pairs(node, source)
+        else:
+            source, array = self.dialect.array(self._related_rows(node, relation, parent))
+            pairs = self._pairs(node, source)
+        return ((key, given, array(value)) for key, given, value in pairs)
+
     # Groups
 
-    def _grouped_rows(
-        self, node: Node, relation: Relation | None = None, parent: FromClause | None = None
-    ) -> FromClause:
+    def _grouped_rows(self, node: Node) -> FromClause:
         """Three steps: the raw values of each row, groups of equal ones, then order and page."""
-        groups = self._groups(node, relation, parent)
-        query = sa.select(*groups.c).select_from(groups)
-        return self._page(node, query, groups, numbered=relation is None)
+        groups = self._groups(node)
+        return self._page(node, sa.select(*groups.c).select_from(groups), groups)
 
-    def _groups(
-        self, node: Node, relation: Relation | None, parent: FromClause | None
+    def _groups(self, node: Node) -> FromClause:
+        source = self.expressions.alias(node.resource.source)
+        return self._grouped(node, source, source, Tied(self._where(node, source, None)), None)
+
+    def _related_groups(self, node: Node, relation: Relation, parent: FromClause) -> Rows:
+        source, froms, condition = self.expressions.related(relation, node.resource, parent)
+        tied = self.dialect.tied(sa.and_(condition, *self._filter(node.where, source)), parent)
+        groups = self._grouped(node, source, froms, tied, parent)
+        plain = any(o is None or o.aggregate is None for _, _, o in _flattened(node))
+        around, condition = tied.around(groups, always=not plain)
+        return self._rows(node, list(groups.c), groups, around, condition, parent)
+
+    def _grouped(
+        self,
+        node: Node,
+        source: FromClause,
+        froms: FromClause,
+        tied: Tied,
+        parent: FromClause | None,
     ) -> FromClause:
-        if relation is None or parent is None:
-            source = froms = self.expressions.alias(node.resource.source)
-            condition = self._where(node, source, None)
-        else:
-            source, froms, condition = self.expressions.related(relation, node.resource, parent)
-            condition = sa.and_(condition, *self._filter(node.where, source))
         outputs = list(self._raw(node, source))
         raw = [value.label(f"o{i}") for i, (_, value) in enumerate(outputs)]
-        rows = sa.select(*raw or [_ONE.label("one")]).select_from(froms).where(condition)
+        raw += tied.labelled()
+        rows = sa.select(*raw or [_ONE.label("one")]).select_from(froms).where(tied.inside)
         if parent is not None:
             rows = rows.correlate(parent)
         base = rows.subquery(self.expressions.fresh("b"))
-        columns: list[Expression] = []
-        plain: list[Expression] = []
+        columns: list[Expression] = [base.c[label.name] for label in tied.labelled()]
+        plain = list(columns)
         for index, (output, _) in enumerate(outputs):
             column = base.c[f"o{index}"]
             if output is not None and output.aggregate is not None:
@@ -309,7 +338,7 @@ class ReadBuilder:
     def _grouped_object(self, node: Node, rows: FromClause) -> Expression:
         pairs = self._grouped_pairs(node, rows)
         return self.dialect.json_object(
-            [(self.key(key, given), value) for key, given, value in pairs]
+            [(self.dialect.json_key(key, given=given), value) for key, given, value in pairs]
         )
 
     def _grouped_pairs(
@@ -325,7 +354,8 @@ class ReadBuilder:
     def _aggregated_json(self, output: Output, column: Expression) -> Expression:
         value = output.value
         if value is None or output.aggregate == "count":
-            return column
+            # Where groups are joined from outside, the count of no rows is missing.
+            return sa.func.coalesce(column, sa.literal_column("0"), type_=sa.BigInteger)
         if output.aggregate == "avg":
             _, type_ = self.dialect.average(value.type, column)
             return self.dialect.json_value(type_, value.field.column.type, column)
@@ -358,19 +388,13 @@ class ReadBuilder:
         if plan.counted == "planned" and self.dialect.has_planner_estimates:
             return sa.null()
         if plan.root.grouped:
-            matching: Any = sa.select(_ONE).select_from(self._groups(plan.root, None, None))
+            matching: Any = sa.select(_ONE).select_from(self._groups(plan.root))
         else:
             matching = self.matching(plan)
         if plan.counted == "estimated" and self.dialect.has_planner_estimates:
             matching = matching.limit(number(plan.estimate_above + 1))
         counted = matching.subquery(self.expressions.fresh("n"))
         return sa.select(sa.func.count()).select_from(counted).scalar_subquery()
-
-
-def _quoted(key: str) -> Expression:
-    """A key of the schema as a literal, doubled where the literal or the driver needs it."""
-    text = key.replace("'", "''")
-    return sa.literal_column(f"'{text}'", sa.Text)
 
 
 def _is_computed(value: Value | OutputValue) -> TypeGuard[FieldValue | RelatedValue]:

@@ -22,7 +22,7 @@ def view_statement(planned: PlannedView, dialect: Dialect) -> sa.Select[Any]:
     if plan.limit is not None and plan.offset is not None:
         offset = builder.expressions.slot(plan.offset)
         select = select.limit(number(plan.limit)).offset(offset)
-    rows = select.subquery(builder.expressions.fresh("r"))
+    rows = dialect.in_order(select).subquery(builder.expressions.fresh("r"))
     value = _object(planned, builder, rows)
     if plan.one:
         return sa.select(dialect.body(value)).select_from(rows)
@@ -49,7 +49,7 @@ def _object(planned: PlannedView, builder: ReadBuilder, rows: FromClause) -> Exp
         return builder.object(planned.plan.node, rows)
     dialect = builder.dialect
     pairs = [
-        (builder.key(c.key, given=False), dialect.json_value(c.type, c.column_type, column))
+        (dialect.json_key(c.key, given=False), dialect.json_value(c.type, c.column_type, column))
         for c, column in zip(planned.plan.columns, rows.columns, strict=True)
     ]
     return dialect.json_object(pairs)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from .base import Dialect, Expression, stored_columns
+from .base import Dialect, Expression, Rows, Tied, stored_columns
+from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
-_DIALECTS: dict[str, type[Dialect]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+_DIALECTS: dict[str, type[Dialect]] = {
+    "mariadb": MySQL,
+    "mysql": MySQL,
+    "postgresql": PostgreSQL,
+    "sqlite": SQLite,
+}
 
 
 def dialect_for(name: str) -> Dialect:
@@ -18,4 +24,4 @@ def dialect_for(name: str) -> Dialect:
         raise ValueError(f"Carboy doesn't speak {name!r}; it speaks {known}") from None
 
 
-__all__ = ["Dialect", "Expression", "dialect_for", "stored_columns"]
+__all__ = ["Dialect", "Expression", "Rows", "Tied", "dialect_for", "stored_columns"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.sql import ColumnElement, FromClause
+from msgspec import Struct
+from sqlalchemy.sql import ColumnElement, FromClause, visitors
 
 from ...errors import InvalidQuery
 from ...plan.nodes import Search
@@ -17,6 +18,72 @@ Expression = ColumnElement[Any]
 
 # Function calls take a limited number of arguments: 100 on PostgreSQL, 127 on SQLite.
 PAIRS_PER_CALL = 45
+
+
+Array = Callable[[Expression], sa.Select[Any]]
+"""The query of an array: of a value in each of the rows that the dialect has arranged."""
+
+
+class Rows(Struct, frozen=True, eq=False):
+    """An embed's rows: ``columns`` of what ``froms`` puts out, tied to a row of ``parent``.
+
+    ``name`` is free for a subquery.
+    """
+
+    columns: Sequence[Expression]
+    source: FromClause
+    froms: FromClause
+    condition: ColumnElement[bool]
+    order: Sequence[Expression]
+    limit: Expression | None
+    offset: Expression | None
+    parent: FromClause
+    name: str
+
+    def page(self) -> FromClause:
+        """The rows of the page, in order, as a subquery."""
+        query = sa.select(*self.columns).select_from(self.froms).where(self.condition)
+        query = query.correlate(self.parent).order_by(*self.order)
+        if self.limit is not None:
+            query = query.limit(self.limit)
+        if self.offset is not None:
+            query = query.offset(self.offset)
+        return query.subquery(self.name)
+
+
+class Tied(Struct, frozen=True, eq=False):
+    """A condition on an embed's rows in two: what holds among them, and what ties them outward.
+
+    ``columns`` are the rows' own in ``ties``; groups are kept apart by them. ``name`` is free for
+    a subquery.
+    """
+
+    inside: ColumnElement[bool]
+    ties: ColumnElement[bool] | None = None
+    columns: Sequence[Expression] = ()
+    name: str = "one"
+
+    def labelled(self) -> list[sa.Label[Any]]:
+        """The columns, for groups to put out."""
+        return [column.label(f"tie_{index}") for index, column in enumerate(self.columns)]
+
+    def around(self, groups: FromClause, *, always: bool) -> tuple[FromClause, ColumnElement[bool]]:
+        """What to select groups from, and on what condition.
+
+        ``always`` says that there is a group even of no rows.
+        """
+        if self.ties is None:
+            return groups, sa.true()
+        places = dict(zip(self.columns, self.labelled(), strict=True))
+
+        def replace(element: Any, **_: Any) -> Any:
+            return groups.c[places[element].name] if element in places else None
+
+        ties = visitors.replacement_traverse(self.ties, {}, replace)
+        if not always:
+            return groups, ties
+        one = sa.select(sa.literal_column("1").label("one")).subquery(self.name)
+        return one.outerjoin(groups, ties), sa.true()
 
 
 class Dialect(ABC):
@@ -46,9 +113,58 @@ class Dialect(ABC):
     def json_array(self, values: Sequence[Expression]) -> Expression:
         """A JSON array of a few values."""
 
+    def json_key(self, key: str, *, given: bool) -> Expression:
+        """An object's key: one that a client made up (``given``) is a parameter."""
+        if given:
+            return sa.literal(key, sa.Text)
+        # Doubled where the literal needs it; SQLAlchemy doubles what the driver needs.
+        text = key.replace("'", "''")
+        return sa.literal_column(f"'{text}'", sa.Text)
+
     @abstractmethod
-    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
-        """A JSON array of ``value`` in the rows for which ``where`` holds; ``[]`` for none."""
+    def json_aggregate(
+        self,
+        value: Expression,
+        where: Expression | None = None,
+        order: Sequence[Expression] = (),
+    ) -> Expression:
+        """A JSON array of ``value`` in the rows for which ``where`` holds; ``[]`` for none.
+
+        The rows come in ``order`` already, where a subquery's order is kept.
+        """
+
+    def array(self, rows: Rows) -> tuple[FromClause, Array]:
+        """Where an array's values are to be taken from, and what makes the array's query."""
+        page = rows.page()
+
+        def made(value: Expression) -> sa.Select[Any]:
+            query = sa.select(self.json_aggregate(value)).select_from(page)
+            return query.correlate(rows.parent)
+
+        return page, made
+
+    def first(self, rows: Rows, value: Callable[[FromClause], Expression]) -> sa.Select[Any]:
+        """The query of a value in the first of the rows."""
+        page = rows.page()
+        query = sa.select(value(page)).select_from(page)
+        return query.limit(sa.literal_column("1")).correlate(rows.parent)
+
+    def in_order(self, select: sa.Select[Any]) -> sa.Select[Any]:
+        """A select that keeps its order as a subquery."""
+        return select
+
+    def tied(self, condition: ColumnElement[bool], parent: FromClause) -> Tied:
+        """What of a condition can stand in a subquery in FROM: all, where that sees outward."""
+        return Tied(condition)
+
+    def sorted(
+        self, value: Expression, *, descending: bool, nulls_first: bool | None
+    ) -> list[Expression]:
+        """A value in ORDER BY; ``nulls_first`` is None where it is never NULL."""
+        ordered = value.desc() if descending else value.asc()
+        if nulls_first is None:
+            return [ordered]
+        return [ordered.nulls_first() if nulls_first else ordered.nulls_last()]
 
     @abstractmethod
     def json_value(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
@@ -156,6 +272,10 @@ class Dialect(ABC):
         mean = sa.cast(sa.func.sum(value), sa.Double) / sa.func.count(value)
         return mean, FieldType(Kind.FLOAT)
 
+    @abstractmethod
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        """An INSERT that leaves a row out where one with the same unique values is there."""
+
     def lock(self, number: int, *, wait: bool) -> Expression | None:
         """Takes lock ``number`` (64 bits) until the transaction ends; None without such locks.
 
@@ -165,6 +285,10 @@ class Dialect(ABC):
 
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Make a new driver connection ready: called once for each."""
+
+    def was_cut(self, cursor: Any) -> bool:
+        """Whether the database has cut the answer to a statement that has just been executed."""
+        return False
 
     def inspect(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Look for what serves a search: called once, before the first one is compiled."""

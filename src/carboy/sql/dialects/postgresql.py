@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import (
     MACADDR8,
     MONEY,
     OID,
+    insert,
     ranges,
 )
 from sqlalchemy.sql import FromClause
@@ -73,7 +74,12 @@ class PostgreSQL(Dialect):
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_build_array(*values, type_=sa.JSON)
 
-    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
+    def json_aggregate(
+        self,
+        value: Expression,
+        where: Expression | None = None,
+        order: Sequence[Expression] = (),
+    ) -> Expression:
         array: Expression = sa.func.json_agg(value, type_=sa.JSON)
         if where is not None:
             array = array.filter(where)
@@ -232,6 +238,9 @@ class PostgreSQL(Dialect):
     def lock(self, number: int, *, wait: bool) -> Expression:
         take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
         return take(sa.literal(number, sa.BigInteger))
+
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        return insert(table).on_conflict_do_nothing()
 
     def row_version(self, columns: Sequence[Expression]) -> Expression:
         # Not xmin, which would tell that a column was changed that may not be read.

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import FromClause
 from sqlalchemy.types import TypeDecorator
 
@@ -16,6 +17,7 @@ from ...plan.nodes import Search
 from ...schema import FieldType, Kind, Resource
 from .base import Dialect, Expression
 from .sqlite_functions import FUNCTIONS
+from .words import lowered
 
 _FIND_INDEXES = r"""
 SELECT m.name, json_group_array(c.name)
@@ -44,7 +46,7 @@ class FoldedGlob(Glob):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """As ``Glob``, in lower case."""
-        return None if value is None else to_glob(value.lower())
+        return None if value is None else to_glob(lowered(value))
 
 
 def to_glob(pattern: str) -> str:
@@ -105,7 +107,12 @@ class SQLite(Dialect):
     def json_array(self, values: Sequence[Expression]) -> Expression:
         return sa.func.json_array(*values, type_=sa.Text)
 
-    def json_aggregate(self, value: Expression, where: Expression | None = None) -> Expression:
+    def json_aggregate(
+        self,
+        value: Expression,
+        where: Expression | None = None,
+        order: Sequence[Expression] = (),
+    ) -> Expression:
         array: Expression = sa.func.json_group_array(value, type_=sa.Text)
         return array.filter(where) if where is not None else array
 
@@ -305,6 +312,9 @@ class SQLite(Dialect):
         if type_.kind is Kind.NUMERIC and mean_type.scale is not None:
             mean = sa.func.round(mean, _constant(str(mean_type.scale + 4)))
         return mean, mean_type
+
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        return insert(table).on_conflict_do_nothing()
 
     def prepare(self, connection: Any) -> None:
         for name, arguments, function in FUNCTIONS:

@@ -13,10 +13,8 @@ from hashlib import blake2b
 from typing import Any
 
 from ...plan.text_query import AllOf, AnyOf, NoneOf, Phrase, TextQuery, Word, parse_text_query
+from .words import lowered, web_query, words_of
 
-# Marks that combine with the letter before them are part of its word, as they are to FTS5.
-_WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
-_WEB_PART = re.compile(r'((?:-\s*)*)(?:"([^"]*)(?:"|$)|([^\s"]+))')
 _PATH_STEP = re.compile(r'\."([^"]*)"|\[#?(-?[0-9]+)\]')
 # Halves go up, as in PostgreSQL; the precision is beyond that of any number stored.
 _ROUNDING = Context(prec=2000, rounding=ROUND_HALF_UP)
@@ -26,7 +24,7 @@ _text_query = lru_cache(maxsize=64)(parse_text_query)
 
 def lower(value: Any) -> str | None:
     """Lower case beyond ASCII."""
-    return None if value is None else str(value).lower()
+    return None if value is None else lowered(str(value))
 
 
 def to_base64(value: Any) -> str | None:
@@ -181,11 +179,11 @@ def full_text(op: str, value: Any, query: str) -> bool | None:
     """PostgreSQL's text search operators in the configuration ``simple``: words, no stems."""
     if value is None:
         return None
-    words = _words(str(value))
+    words = words_of(str(value))
     if op == "plfts":
-        return _has_all(words, _words(query))
+        return _has_all(words, words_of(query))
     if op == "phfts":
-        return _has_phrase(words, _words(query))
+        return _has_phrase(words, words_of(query))
     if op == "wfts":
         return _matches_web_query(words, query)
     return bool(_matches(words, _text_query(query))) if query else False
@@ -193,26 +191,22 @@ def full_text(op: str, value: Any, query: str) -> bool | None:
 
 def has_words(value: Any, query: str) -> bool:
     """Whether the words of ``query`` are all among those of a text."""
-    return _has_all(_words(_text(value)), _words(query))
+    return _has_all(words_of(_text(value)), words_of(query))
 
 
 def count_words(value: Any, query: str) -> int:
     """How often they are."""
-    words = _words(_text(value))
-    return sum(words.count(w) for w in _words(query))
+    words = words_of(_text(value))
+    return sum(words.count(w) for w in words_of(query))
 
 
 def fts_query(query: str) -> str:
     """The same search for FTS5: quoted words are never its syntax."""
-    return " AND ".join(f'"{word}"' for word in _words(query)) or '""'
+    return " AND ".join(f'"{word}"' for word in words_of(query)) or '""'
 
 
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
 
 
 def _has_all(words: list[str], wanted: list[str]) -> bool:
@@ -227,22 +221,10 @@ def _has_phrase(words: list[str], wanted: list[str]) -> bool:
 
 
 def _matches_web_query(words: list[str], query: str) -> bool:
-    """Search engines' syntax: quoted phrases, ``or``, and ``-`` for words to leave out."""
-    alternatives: list[list[bool]] = [[]]
-    has_operand = False
-    parts = list(_WEB_PART.finditer(query))
-    for part in parts:
-        minus, phrase, bare = part.groups()
-        # At either end, or after another one, "or" is a word like any other.
-        if (bare or "").lower() == "or" and not minus and has_operand and part is not parts[-1]:
-            alternatives.append([])
-            has_operand = False
-            continue
-        has_operand = True
-        wanted = _words(phrase or bare or "")
-        if wanted:
-            alternatives[-1].append(_has_phrase(words, wanted) != (minus.count("-") % 2 == 1))
-    return any(all(found) for found in alternatives if found)
+    return any(
+        all(_has_phrase(words, list(term.words)) != term.without for term in terms)
+        for terms in web_query(query)
+    )
 
 
 def _matches(words: list[str], query: TextQuery) -> bool | None:
@@ -265,7 +247,7 @@ def _matches_phrase(words: list[str], wanted: Sequence[Word]) -> bool | None:
     steps = [
         (text, word.prefix, 1 if index else word.distance)
         for word in wanted
-        for index, text in enumerate(_words(word.text))
+        for index, text in enumerate(words_of(word.text))
     ]
     if not steps:
         return None

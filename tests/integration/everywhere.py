@@ -1,20 +1,23 @@
-"""One application on SQLite and on PostgreSQL at once, for tests that ask both the same."""
+"""One application on every database at once, for tests that ask all of them the same."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import flask
 import psycopg
+import pymysql.cursors
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from carboy import OPEN, Carboy
+from tests.conftest import empty_databases
 
 Build = Callable[[Carboy, sa.Engine], None]
 """Registers the resources, makes the tables and fills them."""
@@ -38,25 +41,28 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The same application on both databases."""
+class Everywhere:
+    """The same application on every database."""
 
     sqlite: Served
     postgresql: Served
+    mariadb: Served
 
     def __iter__(self) -> Iterator[Served]:
-        return iter((self.sqlite, self.postgresql))
+        return iter((self.sqlite, self.postgresql, self.mariadb))
 
-    def get(self, url: str, **options: Any) -> tuple[TestResponse, TestResponse]:
-        """Ask both."""
-        return self.sqlite.get(url, **options), self.postgresql.get(url, **options)
+    def get(self, url: str, **options: Any) -> list[TestResponse]:
+        """Ask all."""
+        return [served.get(url, **options) for served in self]
 
     def json(self, url: str) -> Any:
-        """What both answer: a 200, and the same JSON. Either's cursor serves the other."""
-        one, two = self.get(url)
-        assert (one.status_code, two.status_code) == (200, 200), (one.text, two.text)
-        assert _without_cursor(one.json) == _without_cursor(two.json)
-        return one.json
+        """What all answer: a 200, and the same JSON. Each's cursor serves the others."""
+        first, *others = self.get(url)
+        for answer in (first, *others):
+            assert answer.status_code == 200, answer.text
+        for answer in others:
+            assert _without_cursor(answer.json) == _without_cursor(first.json)
+        return first.json
 
 
 def _without_cursor(answer: Any) -> Any:
@@ -65,15 +71,22 @@ def _without_cursor(answer: Any) -> Any:
 
 
 @contextmanager
-def served_on_both(
-    sqlite_url: str, postgresql_url: str, build: Build, **config: Any
-) -> Iterator[Pair]:
-    """Serve what ``build`` makes on both databases."""
-    with (
-        _served(sqlite_url, build, _traced_sqlite, **config) as one,
-        _served(postgresql_url, build, _traced_postgresql, **config) as two,
-    ):
-        yield Pair(one, two)
+def served_everywhere(
+    servers: Mapping[str, str], folder: Path, build: Build, **config: Any
+) -> Iterator[Everywhere]:
+    """Serve what ``build`` makes on an empty database of each kind."""
+    traced = {
+        "sqlite": _traced_sqlite,
+        "postgresql": _traced_postgresql,
+        "mariadb": _traced_mariadb,
+    }
+    with ExitStack() as stack:
+        urls = stack.enter_context(empty_databases(servers, folder))
+        made = {
+            name: stack.enter_context(_served(url, build, traced[name], **config))
+            for name, url in urls.items()
+        }
+        yield Everywhere(**made)
 
 
 @contextmanager
@@ -114,3 +127,14 @@ def _traced_postgresql(statements: list[str]) -> dict[str, Any]:
             return self
 
     return {"cursor_factory": Cursor}
+
+
+def _traced_mariadb(statements: list[str]) -> dict[str, Any]:
+    class Cursor(pymysql.cursors.Cursor):
+        def execute(self, query: Any, args: Any = None) -> int:
+            # What makes a new connection ready is none of a request's own.
+            if "SET group_concat_max_len" not in str(query):
+                statements.append(str(query))
+            return super().execute(query, args)
+
+    return {"cursorclass": Cursor}
