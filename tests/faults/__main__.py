@@ -5,46 +5,59 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .report import publish, seen
+from .report import publish, rows, seen
 from .runner import Fault, Outcome, run
 from .table import FAULTS
+
+RUNS = 3
 
 
 def main() -> None:
     """Let each fault happen under load, and say what was seen; status 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=main.__doc__)
     parser.add_argument("--only", metavar="TEXT", help="faults whose name has this in it")
-    parser.add_argument("--runs", type=int, default=3, help="how often (3)")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"how often ({RUNS})")
     parser.add_argument("--seconds", type=float, help="how long each lasts, for all alike")
+    parser.add_argument("--publish", action="store_true", help="write the page of the docs")
     options = parser.parse_args()
-    chosen = [fault for fault in FAULTS if (options.only or "").lower() in fault.name.lower()]
-    outcomes = {}
-    started = time.monotonic()
-    for fault, outcome, number in _outcomes(chosen, options.runs, options.seconds):
-        outcomes.setdefault(fault, []).append(outcome)
-        done = sum(map(len, outcomes.values()))
+    text = (options.only or "").lower()
+    chosen = [fault for fault in FAULTS if text in fault.name.lower()]
+    begun, count = time.monotonic(), 0
+    outcomes: dict[str, list[Outcome]] = {}
+    for fault, outcome in _outcomes(chosen, options.runs, options.seconds):
+        count += 1
+        outcomes.setdefault(fault.name, []).append(outcome)
         state = "MISSED" if outcome.missed else "ok"
-        _say(f"{done}/{len(chosen) * options.runs} {fault.name}, run {number} ({time.monotonic() - started:.0f} s): {seen(outcome)}: {state}")
-        for line in outcome.missed[:20]:
+        minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+        place = f"{minutes:3}:{seconds:02} {count}/{len(chosen) * options.runs}"
+        _say(f"{place} {fault.name}: {state}; {seen(outcome)}")
+        for line in outcome.missed[:10]:
             _say(f"    {line}")
-    if len(chosen) == len(FAULTS) and options.runs >= 3 and options.seconds is None:
-        publish(outcomes)
-    sys.exit(any(outcome.missed for runs in outcomes.values() for outcome in runs))
+    if options.publish:
+        publish(rows(outcomes), [fault.name for fault in FAULTS])
+    missed = [name for name, runs in outcomes.items() if any(each.missed for each in runs)]
+    _say(f"not as expected: {', '.join(missed) or 'nothing'}")
+    sys.exit(bool(missed))
 
 
-def _outcomes(chosen, runs, seconds):
+def _outcomes(
+    chosen: Sequence[Fault], runs: int, seconds: float | None
+) -> Iterator[tuple[Fault, Outcome]]:
+    """Run by run; the faults of one kind of site share a site."""
     for site_of, faults in groupby(chosen, lambda fault: fault.site):
         with site_of() as site:
             for fault in faults:
-                for number in range(1, runs + 1):
+                for number in range(runs):
                     name = f"{FAULTS.index(fault)}-{number}"
-                    yield fault, run(fault, site, name, seconds), number
+                    yield fault, run(fault, site, name, seconds)
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ BACK_SECONDS = 5
 _CALM_SECONDS = 1.5
 _AFTER_SECONDS = 2.0
 _GIVE_UP_SECONDS = 40
+_SLOWEST_SECONDS = 20
+"""An answer may take CARBOY_DEADLINE and the time that a busy machine takes besides."""
 
 Inject = Callable[[Site], AbstractContextManager[None]]
 
@@ -44,17 +46,19 @@ class Outcome:
     """What was seen in one run of a fault; times in seconds."""
 
     answered: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
-    """Of what was answered while the fault lasted and until all was well again."""
+    refused: Counter[int] = field(default_factory=Counter)
+    """Answers that weren't successes, by status; 0 for a connection that broke."""
     back: float | None = None
+    """Until a read and a write that came after the fault had succeeded."""
     acknowledged: int = 0
+    found: int = 0
+    """Acknowledged writes that the database has, once each."""
     missed: list[str] = field(default_factory=list)
     """Expectations that weren't fulfilled."""
 
 
 def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Outcome:
     """Let a fault happen under load, for ``seconds`` if given; ``name`` is of this run alone."""
-    outcome = Outcome()
     most = site.most = site.most or site.fill_up()
     site.load = load = Load(site.server.port, name, site.credentials)
     try:
@@ -63,23 +67,34 @@ def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Ou
         with fault.inject(site):
             time.sleep(fault.seconds if seconds is None else seconds)
         ended = time.monotonic()
-        outcome.back = _wait_for_success(load, ended)
+        back = _wait_for_success(load, ended)
         time.sleep(_AFTER_SECONDS)
     finally:
         load.stop()
-    answers = load.answers
-    outcome.answered = len(answers)
-    outcome.statuses = Counter(answer.status for answer in answers if answer.ended >= begun)
-    outcome.missed = _wrong_answers(fault, answers, begun, ended)
-    if outcome.back is None or outcome.back > BACK_SECONDS:
-        outcome.missed.append(f"no success within {BACK_SECONDS} s: {outcome.back}")
-    outcome.acknowledged = sum(write.acknowledged for write in load.writes)
-    outcome.missed += [f"{write} was never answered" for write in load.writes if not write.acknowledged]
-    outcome.missed += site.faults_of(load.writes)
+    outcome = judged(load, site)
+    outcome.back = back
+    outcome.missed += _wrong_answers(fault, load.answers, begun, ended)
+    if back is None or back > BACK_SECONDS:
+        outcome.missed.append(f"no success within {BACK_SECONDS} s: {back}")
     held = site.held(most)
     if not held.within(most):
         outcome.missed.append(f"leaked: {held}, at most {most}")
     return outcome
+
+
+def judged(load: Load, site: Site) -> Outcome:
+    """What became of a load that has ended, and of its writes."""
+    answers, writes = load.answers, load.writes
+    acknowledged = [write for write in writes if write.acknowledged]
+    wrong = site.wrong_rows(writes)
+    missed = [f"{write} was never answered" for write in writes if not write.acknowledged]
+    return Outcome(
+        answered=sum(answer.status > 0 for answer in answers),
+        refused=Counter(answer.status for answer in answers if not answer.done),
+        acknowledged=len(acknowledged),
+        found=sum(write.ref not in wrong for write in acknowledged),
+        missed=[*missed, *wrong.values()],
+    )
 
 
 def _wait_for_success(load: Load, since: float) -> float | None:
@@ -100,6 +115,9 @@ def _wrong_answers(fault: Fault, answers: list[Answer], begun: float, ended: flo
     """What shouldn't have been answered, each kind once with an example."""
     wrong: dict[str, str] = {}
     for answer in answers:
+        if answer.ended - answer.begun > _SLOWEST_SECONDS:
+            taken = answer.ended - answer.begun
+            wrong.setdefault("slow", f"{answer.asked}: {answer.status} after {taken:.1f} s")
         if answer.done or answer.is_in_flight:
             continue
         meanwhile = answer.ended >= begun and answer.begun <= ended + BACK_SECONDS

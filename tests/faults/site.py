@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import tempfile
 import time
@@ -10,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import jwt
@@ -104,37 +105,23 @@ class Site:
         headers = {"Authorization": f"Bearer {self.credentials[0]}", "Connection": "close"}
         url = f"http://127.0.0.1:{self.server.port}{path}"
         request = Request(url, headers=headers, method=method)  # noqa: S310  http://
-        try:
-            with urlopen(request, timeout=60) as answer:  # noqa: S310  http://
-                body: bytes = answer.read()
-                return body.decode()
-        except HTTPError as error:
-            error.close()
-            return ""
+        with urlopen(request, timeout=60) as answer:  # noqa: S310  http://
+            body: bytes = answer.read()
+            return body.decode()
 
     def hold_all(self, seconds: float) -> None:
         """Let views of the application take every connection of every worker."""
-        wanted = WORKERS * CONNECTIONS
-        found: dict[str, int] = {}
+        found: set[int] = set()
 
         def all_held() -> bool:
-            answer = self.ask(f"/hold?seconds={seconds}", "POST")
-            if answer:
-                found[answer] = 1
-            if self.postgresql is None:
-                return len(found) >= WORKERS
-            return self.held_workers(found) >= WORKERS
+            found.add(json.loads(self.ask(f"/hold?seconds={seconds}", "POST"))["process"])
+            return len(found) == WORKERS
 
-        wait_for(f"views to hold {wanted} connections", all_held)
+        wait_for("views to hold every connection", all_held)
 
-    @staticmethod
-    def held_workers(found: dict[str, int]) -> int:
-        """How many processes have said that they hold theirs."""
-        return len({each.partition('"process":')[2].strip(" }\n") for each in found})
-
-    def faults_of(self, writes: list[Write]) -> list[str]:
-        """What the database has that it should not, or hasn't and should, one line for each."""
-        faults = []
+    def wrong_rows(self, writes: list[Write]) -> dict[str, str]:
+        """What the database has and should not, or hasn't and should, by the rows' name."""
+        wrong = {}
         with self.engine.connect() as connection:
             for name, table in (("notes", Note), ("transfers", Transfer)):
                 text = Note.text if table is Note else sa.null()
@@ -145,18 +132,14 @@ class Site:
                     rows, said = stored.get(ref, (0, None))
                     if not any(_is_as(state, rows, said) for state in states):
                         expected = " or ".join(f"{state.rows} ({state.text})" for state in states)
-                        faults.append(f"{name} {ref}: {rows} ({said}), not {expected}")
-            moved = sa.select(
-                Account.id,
-                Account.balance,
-                _sum_of(Transfer.target_id) - _sum_of(Transfer.source_id),
-            )
-            faults += [
-                f"account {key}: the balance is {balance}, by its transfers {sum_}"
-                for key, balance, sum_ in connection.execute(moved)
-                if balance != sum_
-            ]
-        return faults
+                        wrong[ref] = f"{name} {ref}: {rows} ({said}), not {expected}"
+            moved = _sum_of(Transfer.target_id) - _sum_of(Transfer.source_id)
+            query = sa.select(Account.id, Account.balance, moved)
+            for key, balance, total in connection.execute(query):
+                if balance != total:
+                    told = f"account {key}: the balance is {balance}, by its transfers {total}"
+                    wrong[f"account {key}"] = told
+        return wrong
 
 
 def _sum_of(end: sa.orm.InstrumentedAttribute[int]) -> sa.ColumnElement[int]:
@@ -306,8 +289,6 @@ def _small_disk() -> Iterator[Path]:
 @contextmanager
 def _placed(folder: Path) -> Iterator[None]:
     """Let new processes put their temporary files into a folder."""
-    import os
-
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(folder)
     try:
