@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from .ledger import wrong_rows
 from .load import Answer, Load
 from .site import Kind, Site
 
@@ -73,7 +74,7 @@ def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Ou
         load.stop()
     outcome = judged(load, site)
     outcome.back = back
-    outcome.missed += _wrong_answers(fault, load.answers, begun, ended)
+    outcome.missed += wrong_answers(fault, load.answers, begun, ended)
     if back is None or back > BACK_SECONDS:
         outcome.missed.append(f"no success within {BACK_SECONDS} s: {back}")
     held = site.held(most)
@@ -86,7 +87,7 @@ def judged(load: Load, site: Site) -> Outcome:
     """What became of a load that has ended, and of its writes."""
     answers, writes = load.answers, load.writes
     acknowledged = [write for write in writes if write.acknowledged]
-    wrong = site.wrong_rows(writes)
+    wrong = wrong_rows(site.engine, writes)
     missed = [f"{write} was never answered" for write in writes if not write.acknowledged]
     return Outcome(
         answered=sum(answer.status > 0 for answer in answers),
@@ -111,7 +112,7 @@ def _wait_for_success(load: Load, since: float) -> float | None:
     return None
 
 
-def _wrong_answers(fault: Fault, answers: list[Answer], begun: float, ended: float) -> list[str]:
+def wrong_answers(fault: Fault, answers: list[Answer], begun: float, ended: float) -> list[str]:
     """What shouldn't have been answered, each kind once with an example."""
     wrong: dict[str, str] = {}
     for answer in answers:
