@@ -329,6 +329,8 @@ class Carboy:
                 engine,
                 statements=settings.statement_cache,
                 row_security=settings.row_security,
+                deadline=settings.deadline,
+                queue=settings.queue,
             ),
             cursor_key=cursor_key_of(flask.current_app, engine),
             plans=KeptPlans(settings.statement_cache),
@@ -373,8 +375,9 @@ class Carboy:
         return self._attended(respond)
 
     def _attended(self, respond: Callable[[Actor], Response]) -> flask.Response:
-        edge = cast(State, flask.current_app.extensions[_KEY]).edge
-        return _to_flask(attended(edge, flask.request.environ, lambda: self.actor, respond))
+        state = cast(State, flask.current_app.extensions[_KEY])
+        seconds, environ = state.settings.deadline, flask.request.environ
+        return _to_flask(attended(state.edge, seconds, environ, lambda: self.actor, respond))
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
-from .execute import Database, execute_history, execute_read, execute_view, execute_write
+from .execute import Database, Within, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
     KeptPlans,
@@ -133,7 +133,8 @@ def _planned(api: Api, resource: Resource, request: Request, access: Access) -> 
 def write(api: Api, resource: Resource, request: Request, context: Context) -> Response:
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
-    return respond_write(request, planned, execute_write(api.database, planned))
+    with Within(api.settings.deadline):
+        return respond_write(request, planned, execute_write(api.database, planned))
 
 
 class View(Struct, frozen=True):

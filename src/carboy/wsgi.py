@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from .access import ANONYMOUS, Actor
 from .edge import Edge
 from .errors import ApiError, InternalError, LimitExceeded
+from .execute import Within
 from .identify import Identify
 from .pipeline import Api, answer
 from .request import Request, parse
@@ -76,11 +77,15 @@ def guarded(respond: Callable[[], Response]) -> Response:
 
 def attended(
     edge: Edge,
+    seconds: float,
     environ: WSGIEnvironment,
     identify: Callable[[], Actor],
     respond: Callable[[Actor], Response],
 ) -> Response:
-    """What ``respond`` answers to whoever asks, within the limits, with every header it needs."""
+    """What ``respond`` answers to whoever asks, within the limits, with every header it needs.
+
+    It has some seconds for it.
+    """
     if edge.is_preflight(environ):  # a browser sends no credentials with it
         return edge.preflight(environ, guarded(lambda: respond(ANONYMOUS)))
     actor = ANONYMOUS
@@ -92,7 +97,8 @@ def attended(
         actor, quota = edge.admit(identify, address, environ["REQUEST_METHOD"])
         return respond(actor)
 
-    response = guarded(admitted)
+    with Within(seconds):
+        response = guarded(admitted)
     return edge.finish(environ, actor, response, quota)
 
 
@@ -145,7 +151,7 @@ class DirectReads:
             parsed = parse_environ(environ, self._settings, *target, body=b"")
             return answer(api, parsed, who)
 
-        response = attended(self._edge, environ, identify, respond)
+        response = attended(self._edge, self._settings.deadline, environ, identify, respond)
         headers = list(response.headers)
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))

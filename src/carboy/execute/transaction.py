@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Actor
 from .database import Database
+from .deadline import has_passed, unknown_outcome
 
 T = TypeVar("T")
 
@@ -23,15 +24,24 @@ T = TypeVar("T")
 @contextmanager
 def transaction(database: Database, who: Actor, *, commit: bool = True) -> Iterator[Session]:
     """A Session whose connection is the only one used; committed at the end unless told not to."""
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         database.prepare(connection.connection)
         with _begun(connection), _session(connection) as session:
             database.tell(connection, who)
             yield session
             if commit:
-                session.commit()
+                _commit(session)
             else:
                 session.rollback()
+
+
+def _commit(session: Session) -> None:
+    try:
+        session.commit()
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated and error.statement is None:
+            raise unknown_outcome() from error
+        raise
 
 
 def _session(connection: sa.Connection) -> Session:
@@ -77,6 +87,6 @@ def retried_once(run: Callable[[], T]) -> T:
     try:
         return run()
     except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated or error.statement is None:
+        if not error.connection_invalidated or error.statement is None or has_passed():
             raise
     return run()

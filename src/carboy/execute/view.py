@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -24,8 +26,8 @@ def execute_view(
     statement, values = _compiled(database, planned)
     try:
         if session is not None:
-            session.flush()
-            row = database.fetch_within(session.connection(), statement, values, who)
+            own = session() if isinstance(session, scoped_session) else session
+            row = _within(database, own, statement, values, who)
         else:
             row = database.fetch(statement, values, who)
     except IntegrityError:
@@ -38,6 +40,23 @@ def execute_view(
     if planned.plan.one:
         return ReadResult(to_bytes(row[0]))
     return ReadResult(to_bytes(row[0]), rows=row[1], total=row[2])
+
+
+def _within(
+    database: Database,
+    session: Session,
+    statement: Statement,
+    values: Sequence[Any],
+    who: Actor,
+) -> Sequence[Any] | None:
+    """The row of a statement in a session, which has its connection already, or takes one."""
+    with ExitStack() as stack:
+        if not session.in_transaction():
+            stack.enter_context(database.place())
+        connection = session.connection()
+        stack.enter_context(database.watched(connection.connection))
+        session.flush()
+        return database.fetch_within(connection, statement, values, who)
 
 
 def _compiled(database: Database, planned: PlannedView) -> tuple[Statement, tuple[Any, ...]]:
