@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -64,6 +65,7 @@ class State(Struct, eq=False):
     source: Any
     identify: Identify
     lock: Any
+    process: int
     api: Api | None = None
 
 
@@ -121,6 +123,7 @@ class Carboy:
             source=source,
             identify=identify,
             lock=threading.Lock(),
+            process=os.getpid(),
         )
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
@@ -321,17 +324,21 @@ class Carboy:
         for name, policy in policies.items():
             check_policy(schema.resources[name], policy)
         self._in_use = True
+        database = Database(
+            engine,
+            statements=settings.statement_cache,
+            row_security=settings.row_security,
+            deadline=settings.deadline,
+            queue=settings.queue,
+        )
+        if os.getpid() != state.process:
+            # Forked since: what is in the pool may have been connected before that.
+            database.forget_connections()
         return Api(
             schema=schema,
             policies=Policies(policies),
             settings=settings,
-            database=Database(
-                engine,
-                statements=settings.statement_cache,
-                row_security=settings.row_security,
-                deadline=settings.deadline,
-                queue=settings.queue,
-            ),
+            database=database,
             cursor_key=cursor_key_of(flask.current_app, engine),
             plans=KeptPlans(settings.statement_cache),
         )

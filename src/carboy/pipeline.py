@@ -155,7 +155,8 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
     planned = plan_view(
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
-    result = execute_view(api.database, planned, access.who, view.session)
+    with Within(api.settings.deadline):
+        result = execute_view(api.database, planned, access.who, view.session)
     return respond_view(planned, result, view.envelope, view.status)
 
 

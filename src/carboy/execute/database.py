@@ -16,19 +16,52 @@ from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.pool import ManagesConnection, Pool, QueuePool, StaticPool
 
 from ..access import Actor
-from ..errors import BadRequest
+from ..errors import ApiError, BadRequest
 from ..plan.nodes import ReadPlan, searches
 from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
 from .deadline import Deadline, Within, has_passed, too_late
 from .errors import api_error
-from .gate import UNLIMITED_PLACES, Gate, limit_of
+from .gate import Gate
 from .keys import KeysInFlight
 from .row_security import TELL, told
 from .watcher import Watched
 
 _PREPARED = "carboy_prepared"
 _INHERITED: list[Pool] = []
+
+
+class Place:
+    """A ``with`` block that has a place at a database; see ``Database.place``.
+
+    Who has one and waited for another could wait for itself, so there is one for each request.
+    """
+
+    __slots__ = ("_database", "_deadline", "_within")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deadline: Deadline | None = None
+
+    def __enter__(self) -> Deadline:
+        database = self._database
+        self._within = Within(database.deadline)
+        deadline = self._within.__enter__()
+        if not deadline.inside:
+            try:
+                database.gate.enter(deadline, database.engine.pool)
+            except ApiError:
+                self._within.__exit__()
+                raise
+            deadline.inside = True
+            self._deadline = deadline
+        return deadline
+
+    def __exit__(self, *_: object) -> None:
+        if self._deadline is not None:
+            self._deadline.inside = False
+            self._database.gate.leave()
+        self._within.__exit__()
 
 
 class Database:
@@ -50,7 +83,7 @@ class Database:
         self.engine = engine
         self.row_security = row_security
         self.deadline = deadline
-        self.gate = Gate(limit_of(engine.pool) or UNLIMITED_PLACES, queue, deadline)
+        self.gate = Gate(engine.pool, queue, deadline)
         self._watched = Watched(engine)
         self.dialect = dialect_for(engine.dialect.name)
         self._size = statements
@@ -65,25 +98,13 @@ class Database:
         self._autocommit = engine.dialect.name == "postgresql"
         _DATABASES.add(self)
 
-    @contextmanager
-    def place(self) -> Iterator[Deadline]:
+    def place(self) -> Place:
         """One of as many places as there are connections; every connection is taken within one.
 
         It is within the request's deadline, or one of its own. Raises Unavailable and
         DeadlineExceeded.
         """
-        with Within(self.deadline) as deadline:
-            if deadline.inside:
-                # Who has a place and waited for another could wait for itself.
-                yield deadline
-                return
-            self.gate.enter(deadline, self.engine.pool)
-            deadline.inside = True
-            try:
-                yield deadline
-            finally:
-                deadline.inside = False
-                self.gate.leave()
+        return Place(self)
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
@@ -96,13 +117,12 @@ class Database:
         """End what a connection of somebody else's does, such as a session's, if it is late."""
         with Within(self.deadline):
             managed = connection.connection if isinstance(connection, sa.Connection) else connection
-            info = connection.info
-            begun = self._watched.begin(info, managed.driver_connection, connection.invalidate)
+            watch = self._watched.begin(managed, connection.invalidate)
             try:
                 yield
             finally:
-                if begun:
-                    self._watched.release(info)
+                if watch is not None:
+                    watch.release()
 
     def forget_connections(self) -> None:
         """Leave the pooled connections alone: they are those of the process that was forked.
@@ -110,7 +130,7 @@ class Database:
         Both would read from one socket. They aren't closed either, which would end them there.
         """
         self._lock, self._doing, self.keys = threading.Lock(), threading.Lock(), KeysInFlight()
-        self.gate = Gate(self.gate.places, self.gate.queue, self.deadline)
+        self.gate = Gate(self.engine.pool, self.gate.queue, self.deadline)
         if isinstance(self.engine.pool, QueuePool):
             # Kept, for a connection that nobody refers to is closed.
             _INHERITED.append(self.engine.pool)
@@ -155,11 +175,12 @@ class Database:
 
     def _inspect(self) -> None:
         """Let the dialect look for indexes, once, before the first search is compiled."""
-        try:
-            with self.connect() as connection:
-                self.dialect.inspect(connection.connection.driver_connection)
-        except self.errors as error:
-            raise api_error(error, self.engine) from error
+        with self.place():
+            try:
+                with self.connect() as connection:
+                    self.dialect.inspect(connection.connection.driver_connection)
+            except self.errors as error:
+                raise api_error(error, self.engine) from error
         self._inspected = True
 
     def fetch(
@@ -173,13 +194,13 @@ class Database:
             parameters = statement.bind(values)
         except (ValueError, OverflowError) as error:
             raise BadRequest("a value in the request can't be stored in its column") from error
-        try:
-            with self.place():
+        with self.place():
+            try:
                 return self._fetch(
                     statement.sql, parameters, who if self.row_security else None, retry=True
                 )
-        except self.errors as error:
-            raise api_error(error, self.engine) from error
+            except self.errors as error:
+                raise api_error(error, self.engine) from error
 
     def mapper(self, resource: Resource) -> Mapper[Any]:
         """The mapper that writes go through: a table without a class gets one of its own."""

@@ -16,7 +16,7 @@ class Deadline:
     """The end of one request, in seconds of the monotonic clock.
 
     ``passed`` is set by whoever ends what the request waits for; ``inside`` says that it has its
-    place at the database; ``watched`` are the connections in its hands, with what releases them.
+    place at the database; ``watched`` are those of the connections in its hands.
     """
 
     __slots__ = ("inside", "passed", "until", "watched")
@@ -58,8 +58,8 @@ class Within:
             return
         _CURRENT.reset(self._token)
         # What hasn't been given back is the application's own from here on.
-        for release in list(self._own.watched.values()):
-            release()
+        for watch in list(self._own.watched):
+            watch.release()
 
 
 def current() -> Deadline | None:

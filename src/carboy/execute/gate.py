@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.pool import Pool, QueuePool
 
-from ..errors import ApiError, Unavailable
+from ..errors import Unavailable
 from .deadline import RETRY_AFTER, Deadline, too_late
 
 UNLIMITED_PLACES = 15
@@ -33,39 +33,35 @@ def limit_of(pool: Pool) -> int | None:
 
 
 class Gate:
-    """``places`` requests at a time, first come first served; ``queue`` more may wait.
+    """As many places as a pool has connections, first come first served; ``queue`` more may wait.
 
-    They wait for a quarter of the deadline at most, and leave the rest for their statement.
+    They wait for a quarter of ``seconds``, a request's time, at most, and leave the rest for their
+    statement.
     """
 
-    def __init__(self, places: int, queue: int, seconds: float) -> None:
-        self.places = places
+    def __init__(self, pool: Pool, queue: int, seconds: float) -> None:
+        self._limit = limit_of(pool)
+        self.places = self._limit or UNLIMITED_PLACES
         self.queue = queue
         self._patience = seconds / _SHARE
-        self._free = places
+        self._free = self.places
         self._waiting: deque[Any] = deque()
         self._lock = threading.Lock()
 
-    @property
-    def held(self) -> int:
-        """The most requests that a hanging database can hold up."""
-        return self.places + self.queue
-
     def enter(self, deadline: Deadline, pool: Pool) -> None:
         """Take a place; raises Unavailable where none gets free, and DeadlineExceeded."""
-        patience = min(self._patience, deadline.left)
-        if patience <= 0:
+        if deadline.passed:
             raise too_late()
-        until = time.monotonic() + patience
+        turn = None
         with self._lock:
-            turn = self._turn()
-        if turn is not None and not turn.acquire(timeout=patience) and self._gave_up(turn):
-            raise _busy("no database connection got free in time")
-        try:
-            _await_connection(pool, until)
-        except ApiError:
-            self.leave()
-            raise
+            if self._free:
+                self._free -= 1
+            else:
+                turn = self._line_up()
+        if turn is not None:
+            self._wait(turn, deadline)
+        if self._limit is not None and pool.checkedout() >= self._limit:  # type: ignore[attr-defined]
+            self._wait_for_others(deadline, pool)
 
     def leave(self) -> None:
         """Give the place to the first in the queue."""
@@ -75,11 +71,8 @@ class Gate:
             else:
                 self._free += 1
 
-    def _turn(self) -> Any:
-        """A lock that opens when it is one's turn; None where it is now."""
-        if self._free:
-            self._free -= 1
-            return None
+    def _line_up(self) -> Any:
+        """A lock that opens when it is one's turn."""
         if len(self._waiting) >= self.queue:
             raise _busy("too many requests wait for the database (CARBOY_QUEUE)")
         turn = threading.Lock()
@@ -87,29 +80,27 @@ class Gate:
         self._waiting.append(turn)
         return turn
 
-    def _gave_up(self, turn: Any) -> bool:
-        """Whether one's turn hadn't come after all."""
+    def _wait(self, turn: Any, deadline: Deadline) -> None:
+        if turn.acquire(timeout=max(0, min(self._patience, deadline.left))):
+            return
         with self._lock:
-            try:
+            # It isn't there any more if it was its turn just now.
+            if turn in self._waiting:
                 self._waiting.remove(turn)
-            except ValueError:
-                return False
-            return True
+                raise _busy("no database connection got free in time")
 
+    def _wait_for_others(self, deadline: Deadline, pool: Pool) -> None:
+        """Wait while the application's own code has all connections.
 
-def _await_connection(pool: Pool, until: float) -> None:
-    """Wait while the application's own code has all connections.
-
-    The pool can't be told for how long to wait, and waits longer.
-    """
-    limit = limit_of(pool)
-    if limit is None or not isinstance(pool, QueuePool):
-        return
-    until = min(until, time.monotonic() + pool.timeout())
-    while pool.checkedout() >= limit:
-        if time.monotonic() >= until:
-            raise _busy("no database connection got free in time")
-        time.sleep(_POLL_SECONDS)
+        The pool has one patience for all, 30 seconds unless the application has set it.
+        """
+        assert isinstance(pool, QueuePool)
+        until = time.monotonic() + min(self._patience, deadline.left, pool.timeout())
+        while pool.checkedout() >= self.places:
+            if time.monotonic() >= until:
+                self.leave()
+                raise _busy("no database connection got free in time")
+            time.sleep(_POLL_SECONDS)
 
 
 def _busy(why: str) -> Unavailable:

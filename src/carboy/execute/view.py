@@ -54,7 +54,7 @@ def _within(
         if not session.in_transaction():
             stack.enter_context(database.place())
         connection = session.connection()
-        stack.enter_context(database.watched(connection.connection))
+        stack.enter_context(database.watched(connection))
         session.flush()
         return database.fetch_within(connection, statement, values, who)
 

@@ -11,46 +11,98 @@ pool, where a cancel that comes late would hit another request's statement.
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection
 
-from ..sql.drivers import driver_of
+from ..sql.drivers import Driver, driver_of
 from .deadline import Deadline, current
 
 _TICK_SECONDS = 0.1
 _CANCEL_SECONDS = 1.0
 _GRACE_SECONDS = 0.5
-_WATCH, _SOCKET = "carboy_watch", "carboy_socket"
+_WATCH = "carboy_watch"
 
 
 class Watch:
-    """One connection in a request's hands; ``cancel`` and ``shut`` end what it waits for."""
+    """One connection, watched while a request has it; kept as long as the connection lives.
 
-    __slots__ = ("cancel", "deadline", "discard", "ended", "returned", "shut")
+    ``deadline`` is that of the request that has it, the ``number`` for this one use; ``own`` is a
+    handle of its socket, since the driver's may be another socket's by the time it is shut.
+    """
 
-    def __init__(
-        self, deadline: Deadline, cancel: Callable[[], None], shut: Callable[[], None]
-    ) -> None:
-        self.deadline = deadline
-        self.cancel = cancel
-        self.shut = shut
-        self.discard: Callable[[], None] = _keep
+    __slots__ = (
+        "_driver",
+        "_make",
+        "_of",
+        "deadline",
+        "discard",
+        "ended",
+        "number",
+        "own",
+        "returned",
+    )
+
+    def __init__(self, of: Driver, driver: Any, make: Callable[[], Any]) -> None:
+        self._of = of
+        self._driver = driver
+        self._make = make
+        number = of.fileno(driver)
+        self.own = None if number is None else socket.socket(fileno=os.dup(number))
+        self.deadline: Deadline | None = None
+        self.number = 0
+        self.discard: Callable[[], None] | None = None
         self.returned: threading.Event | None = None
         self.ended: threading.Event | None = None
 
+    def end(self, deadline: Deadline) -> None:
+        """End what the connection does: politely first, and until its call has returned."""
+        assert self.returned is not None
+        assert self.ended is not None
+        deadline.passed = True
+        try:
+            # It fails where the server says nothing; then the socket is all there is.
+            with suppress(Exception):
+                self._cancel()
+            patience = _GRACE_SECONDS
+            while not self.returned.wait(patience):
+                with suppress(Exception):
+                    self._shut()
+                patience = _TICK_SECONDS
+        finally:
+            self.ended.set()
 
-def _keep() -> None:
-    """What a connection that isn't the pool's is discarded by."""
+    def release(self) -> None:
+        """Watch it no longer; if it was late it is discarded."""
+        if _WATCHER.end(self):
+            return
+        # Without a socket nothing comes late.
+        if self.own is not None and self.discard is not None:
+            self.discard()
+
+    def close(self) -> None:
+        """The connection is about to be closed."""
+        _WATCHER.end(self)
+        if self.own is not None:
+            self.own.close()
+
+    def _cancel(self) -> None:
+        self._of.cancel(self._driver, self._make, _CANCEL_SECONDS)
+
+    def _shut(self) -> None:
+        if self.own is None:
+            self._cancel()
+        else:
+            self.own.shutdown(socket.SHUT_RDWR)
 
 
 class Watcher:
@@ -58,14 +110,18 @@ class Watcher:
 
     def __init__(self) -> None:
         self._watched: dict[int, Watch] = {}
+        self._numbers = itertools.count()
         self._wake = threading.Event()
         self._asleep = True
         self._started = False
         self._lock = threading.Lock()
 
-    def begin(self, watch: Watch) -> None:
+    def begin(self, watch: Watch, deadline: Deadline) -> None:
         """Watch it until ``end``."""
-        self._watched[id(watch)] = watch
+        watch.deadline = deadline
+        watch.number = number = next(self._numbers)
+        deadline.watched[watch] = None
+        self._watched[number] = watch
         if self._asleep:
             self._rouse()
 
@@ -74,7 +130,11 @@ class Watcher:
 
         What has begun to end it is waited for: it would hit whoever has the connection next.
         """
-        if self._watched.pop(id(watch), None) is not None:
+        deadline, watch.deadline = watch.deadline, None
+        if deadline is None:
+            return True
+        deadline.watched.pop(watch, None)
+        if self._watched.pop(watch.number, None) is not None:
             return True
         assert watch.returned is not None
         assert watch.ended is not None
@@ -99,32 +159,16 @@ class Watcher:
                 self._wake.clear()
                 self._asleep = False
             time.sleep(_TICK_SECONDS)
-            for watch in list(self._watched.values()):
-                if watch.deadline.left <= 0:
-                    self._end_late(watch)
+            for number, watch in list(self._watched.items()):
+                deadline = watch.deadline
+                if deadline is not None and deadline.left <= 0:
+                    self._end_late(number, watch, deadline)
 
-    def _end_late(self, watch: Watch) -> None:
+    def _end_late(self, number: int, watch: Watch, deadline: Deadline) -> None:
         watch.returned, watch.ended = threading.Event(), threading.Event()
         # Only one of the two finds it: this, or the request that is just done with it.
-        if self._watched.pop(id(watch), None) is not None:
-            threading.Thread(target=_end, args=(watch,), daemon=True).start()
-
-
-def _end(watch: Watch) -> None:
-    assert watch.returned is not None
-    assert watch.ended is not None
-    watch.deadline.passed = True
-    try:
-        # It fails where the server says nothing; then the socket is all there is.
-        with suppress(Exception):
-            watch.cancel()
-        patience = _GRACE_SECONDS
-        while not watch.returned.wait(patience):
-            with suppress(Exception):
-                watch.shut()
-            patience = _TICK_SECONDS
-    finally:
-        watch.ended.set()
+        if self._watched.pop(number, None) is not None:
+            threading.Thread(target=watch.end, args=(deadline,), daemon=True).start()
 
 
 _WATCHER = Watcher()
@@ -160,52 +204,25 @@ class Watched:
             dialect: Any = engine.dialect
             dialect.do_ping = self._pinging(dialect.do_ping)
 
-    def begin(self, info: dict[Any, Any], driver: Any, discard: Callable[[], None]) -> bool:
-        """Watch a connection for the current request, unless there is none, or it is watched.
+    def begin(
+        self, connection: ManagesConnection, discard: Callable[[], None] | None = None
+    ) -> Watch | None:
+        """Watch a connection for the current request; None without one, or where it is watched.
 
-        ``info`` is the connection's own; ``discard`` keeps it from being used again.
+        ``discard`` keeps it from being used again.
         """
         deadline = current()
-        if deadline is None or _WATCH in info:
-            return False
-        if _SOCKET not in info:
-            info[_SOCKET] = self._socket_of(driver)
-        info[_WATCH] = watch = self._watch(deadline, driver, info[_SOCKET])
-        watch.discard = discard
-        deadline.watched[watch] = partial(self.release, info)
-        _WATCHER.begin(watch)
-        return True
-
-    def release(self, info: dict[Any, Any]) -> None:
-        """Watch it no longer; if it was late it is discarded."""
+        if deadline is None:
+            return None
+        info = connection.info
         watch: Watch | None = info.get(_WATCH)
-        if watch is not None and not self._end(info) and info.get(_SOCKET) is not None:
-            watch.discard()
-
-    def _end(self, info: dict[Any, Any]) -> bool:
-        """Whether it came in time."""
-        watch: Watch | None = info.pop(_WATCH, None)
         if watch is None:
-            return True
-        watch.deadline.watched.pop(watch, None)
-        return _WATCHER.end(watch)
-
-    def _watch(self, deadline: Deadline, driver: Any, own: socket.socket | None) -> Watch:
-        def cancel() -> None:
-            self.driver.cancel(driver, self._another, _CANCEL_SECONDS)
-
-        def shut() -> None:
-            if own is None:
-                cancel()
-            else:
-                own.shutdown(socket.SHUT_RDWR)
-
-        return Watch(deadline, cancel, shut)
-
-    def _socket_of(self, driver: Any) -> socket.socket | None:
-        """A handle of its own: the driver's number may be another socket's by the time of use."""
-        number = self.driver.fileno(driver)
-        return None if number is None else socket.socket(fileno=os.dup(number))
+            watch = info[_WATCH] = Watch(self.driver, connection.dbapi_connection, self._another)
+        watch.discard = discard or connection.invalidate
+        if watch.deadline is not None:
+            return None
+        _WATCHER.begin(watch, deadline)
+        return watch
 
     def _another(self) -> Any:
         """A connection beside the pool."""
@@ -223,30 +240,28 @@ class Watched:
         return self.driver.connect(dialect, arguments, parameters, max(1.0, deadline.left))
 
     def _taken(self, _: Any, record: ConnectionPoolEntry, *__: Any) -> None:
-        self.begin(record.info, record.dbapi_connection, record.invalidate)
+        self.begin(record)
 
     def _given_back(self, _: Any, record: ConnectionPoolEntry) -> None:
-        self.release(record.info)
+        watch: Watch | None = record.info.get(_WATCH)
+        if watch is not None:
+            watch.release()
 
     def _closed(self, _: Any, record: ConnectionPoolEntry) -> None:
-        self._end(record.info)
-        own = record.info.pop(_SOCKET, None)
-        if own is not None:
-            own.close()
+        watch: Watch | None = record.info.pop(_WATCH, None)
+        if watch is not None:
+            watch.close()
 
     def _pinging(self, ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
         def watched(driver: Any) -> bool:
             deadline = current()
             if deadline is None:
                 return ping(driver)
-            own = self._socket_of(driver)
-            watch = self._watch(deadline, driver, own)
-            _WATCHER.begin(watch)
+            watch = Watch(self.driver, driver, self._another)
+            _WATCHER.begin(watch, deadline)
             try:
                 return ping(driver)
             finally:
-                _WATCHER.end(watch)
-                if own is not None:
-                    own.close()
+                watch.close()
 
         return watched
