@@ -13,9 +13,11 @@ import click
 import msgspec
 from flask.cli import load_dotenv
 from msgspec.structs import replace
+from sqlalchemy.engine import Engine
 
 from .access import ACTIONS, ANONYMOUS, Actor
 from .ops.api_keys import ApiKey, ApiKeyError, create_key, list_keys, revoke_key
+from .ops.connections import room
 from .ops.history import prune_history
 from .ops.review import ReviewError, can, review
 from .schema import Schema
@@ -63,6 +65,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_SPARE_THREADS = 8
 _PUBLIC = click.option("--public", is_flag=True, help="Let everybody read, on any address.")
 _WORKERS = click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
 _THREADS = click.option(
@@ -118,13 +121,40 @@ def _serve(
 ) -> None:
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
-    served = load(target)
-    # Each worker opens its own connections.
-    served.close()
     target = replace(target, connections=threads)
+    served = load(target)
+    if served.engine is not None:
+        target = replace(target, connections=connections_each(served.engine, workers, threads))
+        # Each worker opens its own connections.
+        served.close()
     address, port = reserve(address, port)
-    options = ServerOptions(address, port, workers, threads, reload)
+    options = ServerOptions(address, port, workers, _all_threads(served, threads), reload)
     run(target, options, ready=lambda: announce(served, target, options))
+
+
+def _all_threads(served: Served, threads: int) -> int:
+    """The threads of a worker: some are left when all that may wait for the database do.
+
+    An application has views of its own, for which it has as many as it was given; one that was
+    given a single thread may not bear more.
+    """
+    if served.engine is not None:
+        return served.held + _SPARE_THREADS
+    return served.held + threads if threads > 1 else 1
+
+
+def connections_each(engine: Engine, workers: int, threads: int) -> int:
+    """A connection for each thread, as far as the database has room for them; says so if not."""
+    most = room(engine)
+    if most is None or workers * threads <= most:
+        return threads
+    each = max(1, most // workers)
+    click.echo(
+        f"carboy: the database has room for {most} connections, so each of {workers} workers "
+        f"uses {each}, and not {threads}",
+        err=True,
+    )
+    return each
 
 
 def announce(served: Served, target: Target, options: ServerOptions) -> None:

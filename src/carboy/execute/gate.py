@@ -22,6 +22,7 @@ UNLIMITED_PLACES = 15
 
 _SHARE = 4
 _POLL_SECONDS = 0.01
+_REFUSAL_SECONDS = 0.02
 
 
 def limit_of(pool: Pool) -> int | None:
@@ -48,18 +49,28 @@ class Gate:
         self._waiting: deque[Any] = deque()
         self._lock = threading.Lock()
 
+    @property
+    def held(self) -> int:
+        """The most requests that a hanging database can hold up."""
+        return self.places + self.queue
+
     def enter(self, deadline: Deadline, pool: Pool) -> None:
         """Take a place; raises Unavailable where none gets free, and DeadlineExceeded."""
         if deadline.passed:
             raise too_late()
         turn = None
         with self._lock:
-            if self._free:
+            is_free = self._free > 0
+            if is_free:
                 self._free -= 1
-            else:
+            elif len(self._waiting) < self.queue:
                 turn = self._line_up()
         if turn is not None:
             self._wait(turn, deadline)
+        elif not is_free:
+            # Clients that come back at once would take the time of those who are served.
+            time.sleep(_REFUSAL_SECONDS)
+            raise _busy("too many requests wait for the database (CARBOY_QUEUE)")
         if self._limit is not None and pool.checkedout() >= self._limit:  # type: ignore[attr-defined]
             self._wait_for_others(deadline, pool)
 
@@ -73,8 +84,6 @@ class Gate:
 
     def _line_up(self) -> Any:
         """A lock that opens when it is one's turn."""
-        if len(self._waiting) >= self.queue:
-            raise _busy("too many requests wait for the database (CARBOY_QUEUE)")
         turn = threading.Lock()
         turn.acquire()
         self._waiting.append(turn)
