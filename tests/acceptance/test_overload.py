@@ -136,20 +136,17 @@ def test_what_needs_no_database_is_answered_while_it_hangs(own_server: str) -> N
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("queue", ["10", "100"])
-def test_overload_costs_little(
-    own_server: str, queue: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overload_costs_little(own_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 5 times what saturates the server at least 80% of that is served, and afterwards all."""
-    monkeypatch.setenv("CARBOY_QUEUE", queue)
+    # Few, so that there is somebody to turn away.
+    monkeypatch.setenv("CARBOY_QUEUE", "10")
     with serving(own_server, "--threads", str(PLACES)) as server:
         per_second(server, PLACES, "/api/slow", 1)
         capacity, refused = per_second(server, PLACES, "/api/slow", 3)
         assert refused == 0
         served, refused = per_second(server, 5 * PLACES, "/api/slow", 3)
         assert served >= 0.8 * capacity
-        # Whoever fits into the queue is served, too.
-        assert (refused > 0) == (int(queue) < 4 * PLACES)
+        assert refused > 0
         assert seconds_until(lambda: server.status("GET", "/api/item/1") == 200) < 10
         assert server.stop() == 0
 
@@ -211,10 +208,9 @@ def _is_up(engine: sa.Engine) -> bool:
     return True
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_was_accepted_is_answered_before_the_end(own_server: str, workers: str) -> None:
+def test_what_was_accepted_is_answered_before_the_end(own_server: str) -> None:
     """SIGTERM under load: every client that got a connection gets its answer."""
-    with serving(own_server, "--workers", workers) as server:
+    with serving(own_server, "--workers", "2") as server:
         with asking(server, 3 * PLACES, "/api/slow") as clients:
             seconds_until(lambda: clients.counts["200"] > 3 * PLACES)
             assert server.stop() == 0

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 
 
 class Driver:
-    """A driver that isn't known: it is ended by its socket, if it says which that is."""
+    """A driver that isn't known: it is ended by its socket, if it tells which that is."""
 
     def connect(
         self, dialect: Dialect, arguments: Any, parameters: dict[str, Any], seconds: float
@@ -28,8 +28,8 @@ class Driver:
 
     def fileno(self, connection: Any) -> int | None:
         """The number of the connection's socket; None where there is none."""
-        number: int = connection.fileno()
-        return number
+        fileno = getattr(connection, "fileno", None)
+        return None if fileno is None else int(fileno())
 
     def cancel(self, connection: Any, connect: Callable[[], Any], seconds: float) -> None:
         """Ask the server to stop what the connection runs, and take some seconds for it at most.
