@@ -25,6 +25,7 @@ TABLE = sa.Table(
     sa.Column("key", exact_text(255)),
     sa.Column("arguments", long_text(), nullable=False),
     sa.Column("actor", long_text()),
+    sa.Column("request_id", sa.String(128)),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("due_at", sa.BigInteger, index=True),
     sa.Column("sent_at", sa.BigInteger),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -303,6 +304,11 @@ class MySQL(Dialect):
         exact = sa.cast(total, sa.Numeric(_MOST_DIGITS, scale))
         mean = FieldType(Kind.NUMERIC, precision=None, scale=scale)
         return sa.type_coerce(exact, sa.Text).op("/")(count), mean
+
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        # Not INSERT IGNORE, which cuts values that are too long as well.
+        same = next(iter(table.primary_key))
+        return insert(table).on_duplicate_key_update({same.name: same})
 
     def prepare(self, connection: Any) -> None:
         server = connection.get_server_info()
