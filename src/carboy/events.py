@@ -38,7 +38,7 @@ class RequestAnswered(Struct, frozen=True):
 
 
 class StatementRan(Struct, frozen=True):
-    """A request or a job has run a statement; ``sql`` has placeholders where its values were."""
+    """A statement was run for a request or a job; ``sql`` has placeholders for its values."""
 
     request_id: str
     sql: str

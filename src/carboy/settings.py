@@ -135,6 +135,12 @@ TABLE = (
         "",
         "Where backups are kept: a folder, or a URL that fsspec knows, such as `s3://...`.",
     ),
+    Setting(
+        "CARBOY_BACKUP_SCHEDULE",
+        "",
+        "When a job makes a backup: a cron expression in UTC, such as `15 3 * * *`; empty for "
+        "never.",
+    ),
     Setting("CARBOY_BACKUP_KEEP", 7, "How many backups of a database are kept; 0 for all."),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
     Setting(
@@ -229,6 +235,7 @@ class Settings(Struct, frozen=True):
     jobs_timeout: int = 3600
     jobs_days: int = 7
     backup_url: str = ""
+    backup_schedule: str = ""
     backup_keep: int = 7
     statement_cache: int = 1024
     row_security: bool = False

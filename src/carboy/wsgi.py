@@ -101,8 +101,9 @@ def attended(
         mark("identify")
         return respond(actor)
 
-    response = guarded(admitted)
-    response = edge.finish(environ, actor, response, quota)
+    # First, since it finds out who the actor is.
+    answered = guarded(admitted)
+    response = edge.finish(environ, actor, answered, quota)
     mark("respond")
     return response
 

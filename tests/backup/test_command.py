@@ -181,7 +181,7 @@ def test_a_user_of_mariadb_needs_what_the_page_says(empty_url: str, place: str) 
     run(
         empty_url,
         f"CREATE USER {user} IDENTIFIED BY 'p#\"\\\\ w'",
-        f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {url.database}.* TO {user}",
+        f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON {url.database}.* TO {user}",
         f"GRANT SELECT ON mysql.proc TO {user}",
     )
     try:

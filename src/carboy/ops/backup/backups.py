@@ -78,15 +78,23 @@ def no_step(what: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def create_backup(url: sa.URL, place: str, *, step: Step = no_step) -> str:
+def backup_name(url: sa.URL) -> str:
+    """A new name, of the database, of now, and of chance."""
+    name = database_of(url).name
+    label = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-") or "database"
+    return f"{label}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def create_backup(url: sa.URL, place: str, *, name: str | None = None, step: Step = no_step) -> str:
     """Back a database up to a folder or an fsspec URL; answers the backup's name.
+
+    ``name`` is one of ``backup_name``.
 
     It counts once ``verify_backup`` has restored it. Raises BackupError, and leaves nothing then.
     """
     database, store = database_of(url), store_at(place)
+    name = name or backup_name(url)
     now = dt.datetime.now(dt.UTC)
-    label = re.sub(r"[^\w.-]+", "_", database.name, flags=re.ASCII).strip("._-") or "database"
-    name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with faults(place), store.writing(name) as create:
         counted = _Counted(create, step)
         dumped = database.dump(counted.create, step)
