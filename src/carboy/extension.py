@@ -26,7 +26,7 @@ from .access import (
     check_policy,
 )
 from .admin import Route, Visit, routes, visit
-from .background import Background, has_own, jobs_path, jobs_url
+from .background import Background, check_broker, has_own, jobs_path, jobs_url
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
@@ -139,6 +139,7 @@ class Carboy:
         settings = read_settings(app.config, outside())
         identify = Identify(settings, actor or self._login)
         edge = make_edge(settings, identify.headers)
+        check_broker(settings)
         observers = Observers(settings)
         app.extensions[_KEY] = State(
             carboy=self,
