@@ -367,6 +367,7 @@ class Carboy:
             cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
             statistics=self._statistics,
+            subscribers=state.observers.subscribers,
         )
 
     def _access(self, api: Api, policy: bool) -> Access:

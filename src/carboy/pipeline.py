@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
-from .events import about, mark, rows
+from .events import Subscriber, about, mark, rows
 from .execute import Database, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
@@ -49,7 +49,8 @@ class Api(Struct, frozen=True, eq=False):
     """What every request of one application shares; ``cursor_key`` signs its cursors.
 
     ``databases`` are by bind key; None is the default one's. ``statistics`` are the figures that
-    the application adds for admins, as functions that make a select of one value.
+    the application adds for admins, as functions that make a select of one value. ``subscribers``
+    are told of events.
     """
 
     schema: Schema
@@ -59,6 +60,7 @@ class Api(Struct, frozen=True, eq=False):
     cursor_key: bytes
     plans: KeptPlans
     statistics: Mapping[str, Callable[[], sa.Select[Any]]]
+    subscribers: tuple[Subscriber, ...]
 
     @property
     def database(self) -> Database:

@@ -101,7 +101,9 @@ def attended(
         mark("identify")
         return respond(actor)
 
-    response = edge.finish(environ, actor, guarded(admitted), quota)
+    # First, since it finds out who the actor is.
+    answered = guarded(admitted)
+    response = edge.finish(environ, actor, answered, quota)
     mark("respond")
     return response
 
@@ -145,7 +147,7 @@ class Traced:
                 headers.append(("Server-Timing", _timing(trace.stages, perf_counter() - started)))
             return start_response(line, headers, *exc_info)
 
-        token = TRACE.set(trace)
+        token = TRACE.set(trace)  # as ``traced`` does, for less
         try:
             return self._inner(environ, begin)
         finally:

@@ -25,7 +25,7 @@ from tests.unit.identify.issuer import SECRET, token
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "carboy.cli"]
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @pytest.fixture

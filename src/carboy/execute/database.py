@@ -195,7 +195,9 @@ class Database:
         if self.dialect.was_cut(cursor):
             # The application may have changed what the connection was told.
             self.dialect.prepare(cursor.connection)
-            raise LimitExceeded("the answer is larger than the database can make; ask for less")
+            raise LimitExceeded(
+                "the answer is larger, or nested deeper, than the database can make; ask for less"
+            )
 
     def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""

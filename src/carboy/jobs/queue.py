@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ..access import ANONYMOUS, NOBODY, Actor
 from ..errors import CommandError
+from ..events import TRACE
 from ..execute import Database
 from ..execute.transaction import transaction
 from .table import TABLE, State, is_there, make_ready, now
@@ -45,7 +46,10 @@ class NewJob(Struct, frozen=True):
 
 
 class Claimed(Struct, frozen=True):
-    """A job that this worker has: nobody else does until its lease ends."""
+    """A job that this worker has: nobody else does until its lease ends.
+
+    ``request_id`` is that of the request that queued it, if one did.
+    """
 
     id: str
     name: str
@@ -55,6 +59,7 @@ class Claimed(Struct, frozen=True):
     attempts: int
     max_attempts: int
     claim: str
+    request_id: str | None
 
 
 class StoredError(Struct, frozen=True, omit_defaults=True):
@@ -105,6 +110,7 @@ def add(database: Database, connection: sa.Connection, job: NewJob) -> str:
         "key": job.key,
         "arguments": job.arguments.decode(),
         "actor": encode_actor(job.actor),
+        "request_id": trace.id if (trace := TRACE.get()) is not None else None,
         "state": "queued",
         "due_at": job.due_at if job.due_at is not None else moment,
         "attempts": 0,
@@ -170,6 +176,7 @@ def _claimed(row: sa.Row[Any], token: str) -> Claimed:
         attempts=row.attempts + 1,
         max_attempts=row.max_attempts,
         claim=token,
+        request_id=row.request_id,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import ApiError
+from ..events import Trace, request_id, traced
 from ..pipeline import Api
 from ..respond import respond_error
 from . import queue
@@ -35,6 +36,12 @@ def attempt(jobs: Jobs, job: Job) -> None:
 
     Where even that can't be stored, the job is taken again when its lease ends.
     """
+    number = job.claimed.request_id or request_id()
+    with traced(Trace(number, jobs.api.subscribers)):
+        _attempt(jobs, job)
+
+
+def _attempt(jobs: Jobs, job: Job) -> None:
     database, claimed = jobs.api.database, job.claimed
     function = jobs.functions.get(claimed.name)
     try:

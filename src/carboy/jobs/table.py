@@ -7,26 +7,25 @@ import time
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.mysql import LONGTEXT
 
 from ..execute import Database
 from ..execute.tables import create_missing, create_table
+from ..sql.column_types import exact_text, long_text
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
 """``failed`` will be tried again; ``dead`` won't."""
 
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "dead", "cancelled")
 
-_JSON = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
-
 TABLE = sa.Table(
     "carboy_jobs",
     sa.MetaData(),
     sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("name", sa.String(100), nullable=False),
-    sa.Column("key", sa.String(255)),
-    sa.Column("arguments", _JSON, nullable=False),
+    sa.Column("name", exact_text(100), nullable=False),
+    sa.Column("key", exact_text(255)),
+    sa.Column("arguments", long_text(), nullable=False),
     sa.Column("actor", sa.Text),
+    sa.Column("request_id", sa.String(128)),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("due_at", sa.BigInteger, index=True),
     sa.Column("sent_at", sa.BigInteger),
@@ -36,8 +35,8 @@ TABLE = sa.Table(
     sa.Column("cancelling", sa.Boolean, nullable=False),
     sa.Column("done", sa.BigInteger),
     sa.Column("total", sa.BigInteger),
-    sa.Column("result", _JSON),
-    sa.Column("error", _JSON),
+    sa.Column("result", long_text()),
+    sa.Column("error", long_text()),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger),
     sa.Column("finished_at", sa.BigInteger, index=True),

@@ -92,6 +92,18 @@ CHECKS = (
         check_settings.rate_limit_memory,
     ),
     Check(
+        "open-metrics",
+        "warning",
+        "`CARBOY_METRICS` is `open`.",
+        check_settings.open_metrics,
+    ),
+    Check(
+        "server-timing",
+        "warning",
+        "`CARBOY_SERVER_TIMING` is on in production.",
+        check_settings.server_timing,
+    ),
+    Check(
         "dotenv",
         "warning",
         "There is a file `.env`, and no `python-dotenv` to read it.",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import multiprocessing
-import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,6 +19,7 @@ from msgspec import Struct
 from .app import Target, load
 from .errors import TargetError
 from .jobs import Beside, run_beside
+from .metrics import metrics_folder
 
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.05
@@ -29,7 +28,7 @@ _POLL_SECONDS = 0.05
 class ServerOptions(Struct, frozen=True):
     """Where to listen, and how many requests to answer at a time: ``workers * threads``.
 
-    With ``metrics`` the workers count together.
+    With ``metrics`` the workers, and what runs jobs beside them, count together.
     """
 
     host: str = "127.0.0.1"
@@ -65,7 +64,7 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
     waiter = threading.Thread(target=_when_listening, args=(options, stopped, ready), daemon=True)
     waiter.start()
     try:
-        counting = metrics_folder() if options.workers > 1 and options.metrics else nullcontext()
+        counting = metrics_folder() if options.metrics else nullcontext()
         with counting, _jobs_beside(target, options):
             server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
     finally:
@@ -80,24 +79,6 @@ def _jobs_beside(target: Target, options: ServerOptions) -> AbstractContextManag
     if options.reload:
         beside.restart_on_changes()
     return beside
-
-
-@contextmanager
-def metrics_folder() -> Iterator[None]:
-    """A folder in which the processes that are started meanwhile add up their metrics.
-
-    One that the environment names already is left as it is.
-    """
-    name = "PROMETHEUS_MULTIPROC_DIR"
-    if name in os.environ:
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="carboy-metrics-") as folder:
-        os.environ[name] = folder
-        try:
-            yield
-        finally:
-            del os.environ[name]
 
 
 def worker_application(target: Target) -> Callable[..., Any]:

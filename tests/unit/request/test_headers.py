@@ -40,7 +40,8 @@ from carboy.request import (
         ("max-affected=10,tx=rollback", Prefer(max_affected=10, tx="rollback")),
         ("tx=commit", Prefer(tx="commit")),
         ("handling=strict,,tx=commit,", Prefer(handling="strict", tx="commit")),
-        ("handling=lenient, wait=10, respond-async", Prefer(handling="lenient")),
+        ("handling=lenient, wait=10, x-own", Prefer(handling="lenient")),
+        ("respond-async", Prefer(respond_async=True)),
         ('x="a,b;c", count=exact', Prefer(count="exact")),
     ],
 )
@@ -66,7 +67,7 @@ def test_prefer_means_its_preferences(header: str | None, prefer: Prefer) -> Non
         (
             "wait=1, handling=strict, foo",
             "handling=strict, and unknown: wait, foo (known: return, count, resolution, missing, "
-            "tx, handling, max-affected)",
+            "tx, handling, max-affected, respond-async)",
         ),
         ("=x", "malformed from character 1 on"),
         ("tx=commit, a b", "malformed from character 11 on"),

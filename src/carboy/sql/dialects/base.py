@@ -272,16 +272,16 @@ class Dialect(ABC):
         mean = sa.cast(sa.func.sum(value), sa.Double) / sa.func.count(value)
         return mean, FieldType(Kind.FLOAT)
 
+    @abstractmethod
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        """An INSERT that leaves a row out where one with the same unique values is there."""
+
     def lock(self, number: int, *, wait: bool) -> Expression | None:
         """Takes lock ``number`` (64 bits) until the transaction ends; None without such locks.
 
         Without ``wait``, false where another transaction has it.
         """
         return None
-
-    def insert_new(self, table: sa.Table) -> sa.Insert:
-        """An INSERT that leaves a row out where one with the same unique values is there."""
-        return sa.insert(table).prefix_with("IGNORE")
 
     def prepare(self, connection: Any) -> None:  # noqa: B027  most need nothing
         """Make a new driver connection ready: called once for each."""
