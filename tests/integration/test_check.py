@@ -352,7 +352,7 @@ def test_postgresql_is_asked_how_many_connections_it_takes(shop: Shop) -> None:
     assert names(shop) == []
     quoted = shop.engine.dialect.identifier_preparer.quote(str(shop.engine.url.database))
     shop.run(sa.text(f"ALTER DATABASE {quoted} CONNECTION LIMIT 14"))
-    assert "PostgreSQL has room for 14" in shop.findings()[0].detail
+    assert "the database has room for 14" in shop.findings()[0].detail
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -174,7 +174,7 @@ DATABASE_CHECKS = (
     Check(
         "max-connections",
         "warning",
-        "The pools of all workers may open more connections than PostgreSQL takes.",
+        "The pools of all workers may open more connections than the database takes.",
         check_database.max_connections,
     ),
     Check(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
+import logging
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -26,9 +29,10 @@ _POLL_SECONDS = 0.05
 
 
 class ServerOptions(Struct, frozen=True):
-    """Where to listen, and how many requests to answer at a time: ``workers * threads``.
+    """Where to listen, and how many requests to work on at a time: ``workers * threads``.
 
-    With ``metrics`` the workers, and what runs jobs beside them, count together.
+    So many threads are there at most: they start as they are needed. With ``metrics`` the workers,
+    and what runs jobs beside them, count together.
     """
 
     host: str = "127.0.0.1"
@@ -86,11 +90,24 @@ def worker_application(target: Target) -> Callable[..., Any]:
     # A terminal sends Ctrl-C to every process; it is for the server, which ends its workers.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    atexit.register(_leave)
     try:
         return load(target).wsgi
     except TargetError as error:
+        atexit.unregister(_leave)
         click.echo(f"carboy: {error}", err=True)
         sys.exit(1)
+
+
+def _leave() -> None:
+    """End a worker that has answered everything, once the application's own ends have run.
+
+    Threads of the server that wake up while Python itself ends would abort the process.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def resolve(host: str) -> str:
