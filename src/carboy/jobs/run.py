@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import ApiError
-from ..execute import Within
 from ..events import Trace, request_id, traced
+from ..execute import Within
 from ..pipeline import Api
 from ..respond import respond_error
 from . import queue
