@@ -36,6 +36,7 @@ from .settings import SettingError, Settings
 F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_KEY = 255
 _RESERVED = "carboy."
+_BROKERS = ("redis://", "rediss://")
 
 
 class Background:
@@ -173,6 +174,14 @@ def has_own(schema: Schema, settings: Settings) -> bool:
 def jobs_url(settings: Settings) -> str:
     """The path of jobs as the current request's client sees it."""
     return f"{flask.request.script_root}{jobs_path(settings)}"
+
+
+def check_broker(settings: Settings) -> None:
+    """Refuse what is no broker; raises SettingError. It may hold a password: no message has it."""
+    if settings.jobs_broker and not settings.jobs_broker.startswith(_BROKERS):
+        raise SettingError(
+            f"CARBOY_JOBS_BROKER must be a URL that begins with {' or '.join(_BROKERS)}"
+        )
 
 
 def jobs_path(settings: Settings) -> str:

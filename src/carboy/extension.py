@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,7 +26,7 @@ from .access import (
     check_policy,
 )
 from .admin import Route, Visit, routes, visit
-from .background import Background, has_own, jobs_path, jobs_url
+from .background import Background, check_broker, has_own, jobs_path, jobs_url
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
@@ -80,6 +81,7 @@ class State(Struct, eq=False):
     identify: Identify
     observers: Observers
     lock: Any
+    process: int
     api: Api | None = None
 
 
@@ -137,6 +139,7 @@ class Carboy:
         settings = read_settings(app.config, outside())
         identify = Identify(settings, actor or self._login)
         edge = make_edge(settings, identify.headers)
+        check_broker(settings)
         observers = Observers(settings)
         app.extensions[_KEY] = State(
             carboy=self,
@@ -146,6 +149,7 @@ class Carboy:
             identify=identify,
             observers=observers,
             lock=threading.Lock(),
+            process=os.getpid(),
         )
         prepare_migrations(app)
         app.register_error_handler(ApiError, _answer_error)
@@ -358,6 +362,10 @@ class Carboy:
         self._background.check(schema, settings)
         self._in_use = True
         databases = _databases(engines, schema, settings)
+        if os.getpid() != state.process:
+            # Forked since: what is in the pools may have been connected before that.
+            for database in databases.values():
+                database.forget_connections()
         state.observers.watch({bind: each.engine for bind, each in databases.items()})
         return Api(
             schema=schema,
@@ -429,9 +437,10 @@ class Carboy:
         self, respond: Callable[[Actor], Response], *, known: bool = True
     ) -> flask.Response:
         """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
-        edge = cast(State, flask.current_app.extensions[_KEY]).edge
+        state = cast(State, flask.current_app.extensions[_KEY])
+        seconds, environ = state.settings.deadline, flask.request.environ
         identify = (lambda: self.actor) if known else None
-        return _to_flask(attended(edge, flask.request.environ, identify, respond))
+        return _to_flask(attended(state.edge, seconds, environ, identify, respond))
 
 
 def _databases(
@@ -457,6 +466,8 @@ def _databases(
             engines[bind],
             statements=settings.statement_cache,
             row_security=settings.row_security,
+            deadline=settings.deadline,
+            queue=settings.queue,
         )
     return found
 

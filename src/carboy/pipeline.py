@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, scoped_session
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
 from .events import Subscriber, about, mark, rows
-from .execute import Database, execute_history, execute_read, execute_view, execute_write
+from .execute import Database, Within, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
     KeptPlans,
@@ -156,7 +156,8 @@ def write(api: Api, resource: Resource, request: Request, context: Context) -> R
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
     mark("plan")
-    result = execute_write(api.databases[resource.bind], planned)
+    with Within(api.settings.deadline):
+        result = execute_write(api.databases[resource.bind], planned)
     mark("execute")
     rows(written=0 if result.replayed or planned.dry_run else result.affected)
     return respond_write(request, planned, result)
@@ -182,7 +183,8 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
     mark("plan")
-    result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
+    with Within(api.settings.deadline):
+        result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
     mark("execute")
     return respond_view(planned, result, view.envelope, view.status)
 

@@ -148,6 +148,17 @@ TABLE = (
         False,
         "Whether PostgreSQL's row-level security is told who asks, in each transaction.",
     ),
+    Setting(
+        "CARBOY_DEADLINE",
+        15,
+        "Seconds that a request may take; what it waits for in the database is ended then.",
+        1,
+    ),
+    Setting(
+        "CARBOY_QUEUE",
+        100,
+        "Requests of a process that may wait for a connection; more are turned away at once.",
+    ),
     Setting("CARBOY_JWT_SECRET", "", "The secret of tokens by HS256: 32 random bytes or more."),
     Setting("CARBOY_JWT_PUBLIC_KEY", "", "The key of tokens by RS256, ES256 or EdDSA, in PEM."),
     Setting("CARBOY_JWT_JWKS", "", "Or a set of such keys: a file, or an https:// URL."),
@@ -239,6 +250,8 @@ class Settings(Struct, frozen=True):
     backup_keep: int = 7
     statement_cache: int = 1024
     row_security: bool = False
+    deadline: int = 15
+    queue: int = 100
     jwt_secret: str = ""
     jwt_public_key: str = ""
     jwt_jwks: str = ""

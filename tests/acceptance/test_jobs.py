@@ -50,6 +50,7 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_the_server_runs_jobs_itself_and_goes_on_with_them_after_a_kill(world: World) -> None:
     """Killed with -9 in the midst of them, it completes each once after the next start."""
     with world.started("serve", TARGET, "--port", "0") as server:

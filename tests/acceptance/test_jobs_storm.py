@@ -24,7 +24,7 @@ from tools.servers import SERVERS, find_or_install
 from .jobs_world import SECONDS, TARGET, World, kill_group, until
 
 JOBS = int(os.environ.get("JOBS_STORM", "150"))
-JOB_SECONDS = 0.1
+JOB_SECONDS = 0.05
 BETWEEN_KILLS = 1.0
 
 

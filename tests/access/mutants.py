@@ -110,6 +110,11 @@ MUTANTS = (
     Mutant("sql/view.py", "return select.where(builder.expressions.limited(node.resource, source,"
            " None))", "return select", "view_of_ones_own"),
     Mutant("pipeline.py", ' if access.rows(r, "read") is not False', "", "nobody_may_read"),
+    # Jobs
+    Mutant("jobs/writes.py", "if who.is_anonymous and access.rows(find_resource(api, request),"
+           " action) is not True:", "if False:", "strangers_queue"),
+    Mutant("jobs/queue.py", "return not who.is_anonymous and str(actor.id) == str(who.id)",
+           "return True", "jobs_are_shown"),
     # Writes
     Mutant("plan/write.py", "    _require(context.access, resource, action)\n", "",
            "no_row_is_refused"),
@@ -258,6 +263,8 @@ MUTANTS = (
            "readable = {compared(key) for key in keys.values()}", "upsert_changes_and"),
 )  # fmt: skip
 EXEMPT = {
+    "jobs/queue.py: id_ = None if actor.is_anonymous else actor.id":
+        "it names who asked, and decides nothing",
     "execute/guard.py: if self._access.rows(resource, action) is True:":
         "it spares a question whose answer is known",
     'plan/write.py: if action in ("create", "upsert") and access.rows(resource, "create") is not'
@@ -292,7 +299,7 @@ _SITE = re.compile(
     r"|may_search\(|\.reaches\(|policy_condition\(|is_anonymous|_require_(child|seen|writable)\("
     r"|(context|self)\.(readable|writable|rows)\("
 )
-_PARTS = ("access", "plan", "sql", "execute", "pipeline.py")
+_PARTS = ("access", "plan", "sql", "execute", "jobs", "pipeline.py")
 _TESTS = ("test_reads.py", "test_writes.py", "test_references.py", "test_doors.py",
           "test_history.py")  # fmt: skip
 

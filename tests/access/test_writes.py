@@ -235,3 +235,22 @@ def test_if_match_knows_nothing_of_unreadable_fields(login: Login) -> None:
     assert login(EVE, "editor").ask("PATCH", "posts/1", {"note": "new"}).status_code == 200
     assert login(ANN).ask("PATCH", "posts/1", {"views": 1}, If_Match=etag).status_code == 200
     assert login(ANN).ask("PATCH", "posts/1", {"views": 2}, If_Match=etag).status_code == 412
+
+
+def test_strangers_queue_nothing_that_depends_on_rows(login: Login) -> None:
+    """A rule that compares lets nobody's write pass in the end: it is refused at once."""
+    later = {"Prefer": "respond-async"}
+    refused = login().ask("DELETE", "comments?text=eq.thanks", **later)
+    assert refused.status_code == 401
+    queued = login(ANN).ask("DELETE", "comments?text=eq.thanks", **later)
+    assert queued.status_code == 202
+
+
+def test_jobs_are_shown_to_whoever_queued_them(login: Login) -> None:
+    """For another they aren't there."""
+    change = {"title": "later"}
+    queued = login(ANN).ask("PATCH", "posts?id=eq.2", change, Prefer="respond-async")
+    path = queued.headers["Location"].removeprefix("/api/")
+    assert login(ANN).ask("GET", path).status_code == 200
+    assert login(BOB).ask("GET", path).status_code == 404
+    assert login().ask("GET", path).status_code == 404

@@ -16,6 +16,9 @@ import pytest
 import sqlalchemy as sa
 
 from carboy import OPEN, Actor, Carboy, Policy, role
+from carboy.execute.tables import create_table
+from carboy.jobs import TABLE as JOBS
+from carboy.jobs import now
 from carboy.ops.api_keys import create_key
 from carboy.ops.backup import database_name
 from carboy.ops.backup.manifest import Contents, Manifest, Verified, seal
@@ -196,6 +199,23 @@ def small_pool(shop: Shop) -> None:
     shop.engine = sa.create_engine(shop.engine.url, pool_size=1, max_overflow=1)
 
 
+def with_job(state: str, minutes: int | None) -> Callable[[Shop], None]:
+    """A job in the table, due so many minutes ago, and one that has just become due."""
+
+    def change(shop: Shop) -> None:
+        create_table(shop.engine, JOBS)
+        row = {"name": "x", "arguments": "{}", "attempts": 1, "max_attempts": 1}
+        row |= {"cancelling": False, "created_at": 0}
+        due = None if minutes is None else now() - minutes * 60_000
+        rows = [
+            row | {"id": "a", "state": state, "due_at": due},
+            row | {"id": "b", "state": "queued", "due_at": now()},
+        ]
+        shop.run(sa.insert(JOBS).values(rows))
+
+    return change
+
+
 FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ("debug", "DEBUG is on", config(DEBUG=True)),
     ("debug", "TESTING is on", config(TESTING=True)),
@@ -224,6 +244,9 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ("backup", "there is no verified backup of", config(CARBOY_BACKUP_URL="others")),
     ("backup", "the newest verified", lambda shop: shop.backed_up(dt.timedelta(days=2))),
     ("backup", "can't be looked for", config(CARBOY_BACKUP_URL="nowhere://me:secret@there")),
+    ("jobs-broker", "can't be reached", config(CARBOY_JOBS_BROKER="redis://127.0.0.1:1/0")),
+    ("jobs-waiting", "1 job has been due for more than 5 minutes", with_job("queued", 6)),
+    ("jobs-dead", "1 job is dead", with_job("dead", None)),
     ("pool", "has 2 connections for 8 threads", small_pool),
     ("pool", "15 connections for 16 threads", served(threads=16)),
     ("policy-raises", "its rule for update raises TypeError for nobody", rule(fails)),
@@ -352,7 +375,7 @@ def test_postgresql_is_asked_how_many_connections_it_takes(shop: Shop) -> None:
     assert names(shop) == []
     quoted = shop.engine.dialect.identifier_preparer.quote(str(shop.engine.url.database))
     shop.run(sa.text(f"ALTER DATABASE {quoted} CONNECTION LIMIT 14"))
-    assert "PostgreSQL has room for 14" in shop.findings()[0].detail
+    assert "the database has room for 14" in shop.findings()[0].detail
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -595,3 +595,10 @@ def test_the_path_of_jobs_is_a_setting(tmp_path: Any) -> None:
     errands.engine.dispose()
     with pytest.raises(SettingError, match="CARBOY_JOBS_PATH must be a name"):
         Errands(url, CARBOY_JOBS_PATH="a/b")
+
+
+def test_a_broker_that_is_none_is_refused_without_its_password(tmp_path: Any) -> None:
+    """Where the application starts."""
+    with pytest.raises(SettingError, match="begins with redis:// or rediss://") as raised:
+        Errands(f"sqlite:///{tmp_path / 'x.sqlite'}", CARBOY_JOBS_BROKER="amqp://me:hunter2@x")
+    assert "hunter2" not in str(raised.value)

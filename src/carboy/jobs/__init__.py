@@ -10,7 +10,7 @@ from .queue import retry as retry_job
 from .run import Jobs
 from .runner import Runner, run_due
 from .show import respond_job, shown
-from .table import STATES, TABLE, State
+from .table import STATES, TABLE, State, is_there, now
 from .writes import answer_later, is_for_later, update_later, write_function
 
 __all__ = [
@@ -33,7 +33,9 @@ __all__ = [
     "check_function",
     "count_jobs",
     "is_for_later",
+    "is_there",
     "list_jobs",
+    "now",
     "respond_job",
     "retry_job",
     "run_due",

@@ -128,7 +128,7 @@ def add(database: Database, connection: sa.Connection, job: NewJob) -> str:
 
 def find(database: Database, id_: str) -> sa.Row[Any] | None:
     """The row of a job."""
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         if not is_there(connection):
             return None
         return connection.execute(sa.select(TABLE).where(_C.id == id_)).first()
@@ -249,7 +249,7 @@ def beat(database: Database, beats: Iterable[Beat], lease: int) -> None:
 def held(database: Database, claims: Collection[Claimed]) -> dict[str, bool]:
     """The claims that still hold, each with whether its job is asked to stop."""
     query = sa.select(_C.claim, _C.cancelling).where(_C.id.in_([each.id for each in claims]))
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         return {row.claim: row.cancelling for row in connection.execute(query)}
 
 
@@ -295,14 +295,14 @@ def listed(database: Database, states: Sequence[State] = (), limit: int = 50) ->
     query = sa.select(TABLE).order_by(_C.created_at.desc(), _C.id).limit(limit)
     if states:
         query = query.where(_C.state.in_(states))
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         return list(connection.execute(query)) if is_there(connection) else []
 
 
 def counts(database: Database) -> dict[State, int]:
     """How many jobs there are of each state."""
     query = sa.select(_C.state, sa.func.count()).group_by(_C.state)
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         if not is_there(connection):
             return {}
         return {row[0]: row[1] for row in connection.execute(query)}
@@ -336,7 +336,7 @@ def is_owner(actor: Actor | None, who: Actor) -> bool:
 def is_due(database: Database) -> bool:
     """Whether a job waits for a worker; asked before ``claim``, which on SQLite takes its turn."""
     query = sa.select(_C.id).where(_C.due_at <= now()).limit(1)
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         return connection.scalar(query) is not None
 
 

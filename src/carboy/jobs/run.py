@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ..errors import ApiError
 from ..events import Trace, request_id, traced
+from ..execute import Within
 from ..pipeline import Api
 from ..respond import respond_error
 from . import queue
@@ -49,7 +50,9 @@ def _attempt(jobs: Jobs, job: Job) -> None:
             error = StoredError("UnknownJob", f"this application has no job {claimed.name!r}")
             queue.fail(database, claimed, error, None)
             return
-        _run(jobs, function, job)
+        # In place of a request's deadline, which would end its transaction.
+        with Within(jobs.api.settings.jobs_timeout):
+            _run(jobs, function, job)
     except LeaseLost:
         logger.warning("job %s (%s): its lease has ended; left alone", claimed.id, claimed.name)
     except database.errors as error:

@@ -12,7 +12,14 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 from msgspec import Struct
 
-from . import check_access, check_backup, check_database, check_migrations, check_settings
+from . import (
+    check_access,
+    check_backup,
+    check_database,
+    check_jobs,
+    check_migrations,
+    check_settings,
+)
 from .checked import Checked, Fault
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -122,6 +129,12 @@ CHECKS = (
         check_settings.sqlite_workers,
     ),
     Check(
+        "jobs-broker",
+        "error",
+        "`CARBOY_JOBS_BROKER` can't be reached, or Celery isn't installed.",
+        check_jobs.broker,
+    ),
+    Check(
         "pool",
         "warning",
         "A worker has more threads than its engine has connections.",
@@ -174,7 +187,7 @@ DATABASE_CHECKS = (
     Check(
         "max-connections",
         "warning",
-        "The pools of all workers may open more connections than PostgreSQL takes.",
+        "The pools of all workers may open more connections than the database takes.",
         check_database.max_connections,
     ),
     Check(
@@ -182,6 +195,18 @@ DATABASE_CHECKS = (
         "warning",
         "An API key never expires.",
         check_database.api_keys,
+    ),
+    Check(
+        "jobs-waiting",
+        "warning",
+        "Background jobs have been due for minutes, and nothing has taken them.",
+        check_jobs.waiting,
+    ),
+    Check(
+        "jobs-dead",
+        "warning",
+        "Background jobs have failed for good.",
+        check_jobs.dead,
     ),
     Check(
         "search-index",

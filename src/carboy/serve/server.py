@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
+import logging
 import multiprocessing
 import os
 import signal
@@ -27,9 +29,10 @@ _POLL_SECONDS = 0.05
 
 
 class ServerOptions(Struct, frozen=True):
-    """Where to listen, and how many requests to answer at a time: ``workers * threads``.
+    """Where to listen, and how many requests to work on at a time: ``workers * threads``.
 
-    With ``metrics`` the workers, and what runs jobs beside them, count together.
+    So many threads are there at most: they start as they are needed. With ``metrics`` the workers,
+    and what runs jobs beside them, count together.
     """
 
     host: str = "127.0.0.1"
@@ -90,9 +93,11 @@ def worker_application(target: Target) -> Callable[..., Any]:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    atexit.register(_leave)
     try:
         return load(target).wsgi
     except TargetError as error:
+        atexit.unregister(_leave)
         click.echo(f"carboy: {error}", err=True)
         sys.exit(1)
 
@@ -103,6 +108,17 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave() -> None:
+    """End a worker that has answered everything, once the application's own ends have run.
+
+    Threads of the server that wake up while Python itself ends would abort the process.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def resolve(host: str) -> str:
