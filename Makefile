@@ -7,7 +7,7 @@ CODE := $(wildcard src tests tools examples benchmarks docs)
 export PORT ?= 8000
 export EXAMPLE ?= blog
 
-.PHONY: help run test lint types bench lock clean
+.PHONY: help run test lint types bench faults soak lock clean
 .NOTPARALLEL:
 
 help:  ## Show this list
@@ -34,6 +34,12 @@ types: $(VENV)/dev.stamp  ## Check types
 
 bench: $(VENV)/dev.stamp  ## Measure Carboy beside its peers
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(VENV)/dev.stamp  ## Let every fault happen three times, under load
+	@$(BIN)/python -m tests.faults --publish $(ARGS)
+
+soak: $(VENV)/dev.stamp  ## Load a server for MINUTES=30, and see whether anything grows
+	@$(BIN)/python -m tests.faults.soak --publish $(ARGS)
 
 lock: $(VENV)/dev.stamp  ## Bring requirements/*.lock up to the newest versions
 	@$(BIN)/python -m pip install -qq uv

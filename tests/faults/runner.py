@@ -60,7 +60,7 @@ class Outcome:
 
 def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Outcome:
     """Let a fault happen under load, for ``seconds`` if given; ``name`` is of this run alone."""
-    most = site.most = site.most or site.fill_up()
+    most = site.most()
     site.load = load = Load(site.server.port, name, site.credentials)
     try:
         time.sleep(_CALM_SECONDS)

@@ -26,6 +26,8 @@ from .processes import Daemon, children, send, tree, wait_for
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
 THREADS = 8
+QUEUE = 10
+"""How many requests of a worker may wait for a connection."""
 USER = "carboy_app"
 COMMIT_LOCK = 4711
 """The advisory lock that a COMMIT of a transfer waits for while somebody else has it."""

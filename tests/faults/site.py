@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,11 @@ from sqlalchemy.pool import NullPool
 from carboy.ops.api_keys import create_key
 from tools.servers import Programs, find_or_install, postgresql, redis
 
-from .app import WRITER, Account, Base
+from .app import CONNECTIONS, WRITER, Account, Base
 from .load import ACCOUNTS, Load
 from .processes import wait_for
 from .proxy import Proxy
-from .servers import THREADS, WORKERS, Held, PostgreSQL, Redis, Server
+from .servers import QUEUE, THREADS, WORKERS, Held, PostgreSQL, Redis, Server
 
 _SECRET = "a secret that only the tests of faults know"
 _SETTLE_SECONDS = 20
@@ -55,8 +54,7 @@ class Site:
     disk: Path | None = None
     clock: Path | None = None
     load: Load | None = None
-    most: Held | None = None
-    """What the server held when it had filled up."""
+    _idle: Held | None = None
 
     def connections(self) -> int:
         """How many connections the application has to a database that counts them."""
@@ -65,40 +63,35 @@ class Site:
         with self.postgresql.admin() as admin:
             return len(self.postgresql.backends(admin))
 
-    def fill_up(self) -> Held:
-        """What the server holds at most: every thread has worked, with connections to everything.
+    def most(self) -> Held:
+        """What the server may hold: what it held when idle, and what its limits allow besides.
 
-        Later it may be less, where connections have been lost and weren't needed since.
+        Each thread may have a connection to Redis; each connection to the database is known twice,
+        the second time to whatever ends it at a deadline.
         """
-        client, wanted = self.redis.client, WORKERS * THREADS
+        if self._idle is None:
+            found: set[int] = set()
 
-        def all_connected() -> bool:
-            # Whoever asks it now waits a little, so others need connections of their own.
-            client.client_pause(150)
-            self._use_all("/api/accounts?select=id&limit=1")
-            return int(client.info("clients")["connected_clients"]) > wanted
+            def all_answer() -> bool:
+                found.add(json.loads(self.ask("/busy"))["process"])
+                return len(found) == WORKERS
 
-        wait_for("every thread to be connected to Redis", all_connected)
-        return self._held_now()
+            wait_for("every worker to answer", all_answer)
+            self._idle = self.server.held(self.connections())
+        threads = CONNECTIONS + QUEUE + THREADS
+        more = Held(CONNECTIONS, threads + 1, 2 * CONNECTIONS + threads)
+        each = zip(self._idle, more, strict=True)
+        return Held(*(idle + WORKERS * allowed for idle, allowed in each))
 
     def held(self, most: Held) -> Held:
-        """What the server holds after every thread has worked; waits until it is within ``most``."""
+        """What the server holds; waits until it is within ``most``."""
         end = time.monotonic() + _SETTLE_SECONDS
-        held = self._held_now()
+        held = self.server.held(self.connections())
         # Sockets of clients that have gone are closed a little later.
         while not held.within(most) and time.monotonic() < end:
             time.sleep(0.2)
             held = self.server.held(self.connections())
         return held
-
-    def _held_now(self) -> Held:
-        self._use_all("/busy")
-        return self.server.held(self.connections())
-
-    def _use_all(self, path: str) -> None:
-        count = WORKERS * THREADS * 2
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(self.ask, [path] * count))
 
     def ask(self, path: str, method: str = "GET") -> str:
         """The body of one answer, by the first of the clients."""
@@ -188,6 +181,7 @@ def _built(
         settings = {
             "DATABASE_URL": url.render_as_string(hide_password=False),
             "CARBOY_JWT_SECRET": _SECRET,
+            "CARBOY_QUEUE": str(QUEUE),
             "CARBOY_RATE_LIMIT": "1000000/minute",
             "CARBOY_RATE_LIMIT_STORAGE": broker.url,
         }

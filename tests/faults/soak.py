@@ -52,7 +52,6 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="write the page of the docs")
     options = parser.parse_args()
     with on_postgresql() as site:
-        site.fill_up()
         load = Load(site.server.port, "soak", site.credentials, _CLIENTS)
         try:
             quantities = measured(site, options.minutes)
