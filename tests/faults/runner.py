@@ -14,8 +14,8 @@ from .site import Kind, Site
 
 BACK_SECONDS = 5
 """How soon after a fault has ended reads and writes must succeed."""
-_CALM_SECONDS = 1.5
-_AFTER_SECONDS = 2.0
+_CALM_SECONDS = 1.0
+_AFTER_SECONDS = 1.0
 _GIVE_UP_SECONDS = 40
 _SLOWEST_SECONDS = 20
 """An answer may take CARBOY_DEADLINE and the time that a busy machine takes besides."""

@@ -351,7 +351,7 @@ FAULTS = (
     Fault("Connections reset", by_proxy, connections_reset, 4, AWAY, AWAY),
     Fault("Connections half-open", by_proxy, half_open, 20, LATE, LATE),
     Fault("COMMITs lost", by_proxy, partial(commit_lost, answer=False), 3, AWAY, AWAY),
-    Fault("Answers to COMMITs lost", by_proxy, partial(commit_lost, answer=True), 3, AWAY, AWAY, quick=True),
+    Fault("Answers to COMMITs lost", by_proxy, partial(commit_lost, answer=True), 3, AWAY, AWAY),
     Fault("PostgreSQL's disk full", on_a_small_disk, disk_full, 5, AWAY, AWAY),
     Fault("The clock two hours ahead", with_a_clock, partial(clock_moved, by="+7200"), 4),
     Fault("The clock two hours behind", with_a_clock, partial(clock_moved, by="-7200"), 4),
