@@ -18,17 +18,19 @@ RUNS = 3
 def main() -> None:
     """Let each fault happen under load, and say what was seen; status 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=main.__doc__)
-    parser.add_argument("--only", metavar="TEXT", help="faults with one of these, by commas, in their names")
+    parser.add_argument(
+        "--only", metavar="TEXT", help="faults with one of these, by commas, in their names"
+    )
     parser.add_argument("--runs", type=int, default=RUNS, help=f"how often ({RUNS})")
     parser.add_argument("--seconds", type=float, help="how long each lasts, for all alike")
     parser.add_argument("--publish", action="store_true", help="write the page of the docs")
     options = parser.parse_args()
     texts = (options.only or "").lower().split(",")
     chosen = [each for each in FAULTS if any(text in each.name.lower() for text in texts)]
-    begun, count = time.monotonic(), 0
+    begun = time.monotonic()
     outcomes: dict[str, list[Outcome]] = {}
-    for fault, outcome in _outcomes(chosen, options.runs, options.seconds):
-        count += 1
+    found = _outcomes(chosen, options.runs, options.seconds)
+    for count, (fault, outcome) in enumerate(found, 1):
         outcomes.setdefault(fault.name, []).append(outcome)
         state = "MISSED" if outcome.missed else "ok"
         minutes, seconds = divmod(int(time.monotonic() - begun), 60)

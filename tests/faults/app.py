@@ -63,10 +63,17 @@ class Note(Base):
 @sa.event.listens_for(Transfer, "after_insert")
 def move_money(_: Mapper[Any], connection: sa.Connection, transfer: Transfer) -> None:
     """Change both balances, in the order of the keys, so that no two transfers wait in a circle."""
-    changes = sorted(((transfer.source_id, -transfer.amount), (transfer.target_id, transfer.amount)))
+    changes = sorted(
+        ((transfer.source_id, -transfer.amount), (transfer.target_id, transfer.amount))
+    )
     for key, amount in changes:
         row = sa.update(Account).where(Account.id == key)
         connection.execute(row.values(balance=Account.balance + amount))
+
+
+def _taken(pool: sa.Pool) -> int:
+    assert isinstance(pool, sa.QueuePool)
+    return pool.checkedout()
 
 
 def create_app() -> flask.Flask:
@@ -93,13 +100,13 @@ def create_app() -> flask.Flask:
     @app.post("/hold")
     def hold() -> flask.Response:
         """Take every connection of this process, and keep them for as many seconds as are asked."""
-        held = [engine.raw_connection() for _ in range(CONNECTIONS - engine.pool.checkedout())]
+        held = [engine.raw_connection() for _ in range(CONNECTIONS - _taken(engine.pool))]
 
         def give_back() -> None:
             for connection in held:
                 connection.close()
 
-        threading.Timer(flask.request.args.get("seconds", 5, type=float), give_back).start()
+        threading.Timer(flask.request.args.get("seconds", 5, type=int), give_back).start()
         return flask.jsonify(process=os.getpid(), held=len(held))
 
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import select
 import threading
 import time
 from collections.abc import Sequence
@@ -172,6 +173,8 @@ class Client:
     ) -> Answer:
         begun = time.monotonic()
         status, received, said = 0, {}, b""
+        if self._is_dropped():
+            self._hang_up()
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._port, TIMEOUT)
@@ -187,6 +190,11 @@ class Client:
         # What is as it should be needs no words in the log; a soak is long.
         self.answers.append(answer._replace(headers={}, body=b"") if answer.done else answer)
         return answer
+
+    def _is_dropped(self) -> bool:
+        """Whether the server has closed the connection since, as it may do with idle ones."""
+        own = self._connection.sock if self._connection is not None else None
+        return own is not None and bool(select.select([own], [], [], 0)[0])
 
     def _hang_up(self) -> None:
         if self._connection is not None:

@@ -41,7 +41,7 @@ def rows(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, str]:
 
 def publish(found: Mapping[str, str], names: Iterable[str], page: Path = PAGE) -> None:
     """Put new lines of the table in the place of old ones; the order is that of ``names``."""
-    known = published(page) | found
+    known = {**published(page), **found}
     lines = [_line(*_HEADINGS), _line(*["---"] * len(_HEADINGS))]
     lines += [known[name] for name in names if name in known]
     replace_part("faults", "\n".join([*lines, "", _machine()]), page)

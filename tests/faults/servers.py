@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis with a hold on their processes, and the application under ``carboy serve``."""
+"""PostgreSQL and Redis with a hold on their processes, and ``carboy serve``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();
 
 
 class PostgreSQL:
-    """A cluster of tools.servers, of whose superuser ``url`` is; the application is another user."""
+    """A cluster of tools.servers; ``url`` was its superuser's, and becomes the application's."""
 
     def __init__(self, url: str) -> None:
         self._admin = sa.make_url(url).set(drivername="postgresql")

@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from carboy.ops.api_keys import create_key
-from tools.servers import Programs, find_or_install, postgresql, redis
+from tools.servers import Programs, find_or_install, mariadb, postgresql, redis
 
 from .app import CONNECTIONS, WRITER, Account, Base
 from .load import ACCOUNTS, Load
+from .mariadb import MariaDB
 from .processes import wait_for
 from .proxy import Proxy
 from .servers import QUEUE, THREADS, WORKERS, Held, PostgreSQL, Redis, Server
@@ -50,6 +51,7 @@ class Site:
     server: Server
     credentials: tuple[str, ...]
     postgresql: PostgreSQL | None = None
+    mariadb: MariaDB | None = None
     proxy: Proxy | None = None
     disk: Path | None = None
     clock: Path | None = None
@@ -58,10 +60,13 @@ class Site:
 
     def connections(self) -> int:
         """How many connections the application has to a database that counts them."""
-        if self.postgresql is None:
-            return 0
-        with self.postgresql.admin() as admin:
-            return len(self.postgresql.backends(admin))
+        if self.postgresql is not None:
+            with self.postgresql.admin() as admin:
+                return len(self.postgresql.backends(admin))
+        if self.mariadb is not None:
+            with self.mariadb.admin() as cursor:
+                return self.mariadb.connections(cursor)
+        return 0
 
     def most(self) -> Held:
         """What the server may hold: what it held when idle, and what its limits allow besides.
@@ -97,7 +102,7 @@ class Site:
         """The body of one answer, by the first of the clients."""
         headers = {"Authorization": f"Bearer {self.credentials[0]}", "Connection": "close"}
         url = f"http://127.0.0.1:{self.server.port}{path}"
-        request = Request(url, headers=headers, method=method)  # noqa: S310  http://
+        request = Request(url, headers=headers, method=method)
         with urlopen(request, timeout=60) as answer:  # noqa: S310  http://
             body: bytes = answer.read()
             return body.decode()
@@ -140,10 +145,9 @@ def with_a_clock() -> Iterator[Site]:
 @contextmanager
 def on_a_small_disk() -> Iterator[Site]:
     """The same, with PostgreSQL's files on a disk of their own, of 160 MiB."""
-    with _small_disk() as disk, _placed(disk):
-        with _built(postgresql(durable=True)) as site:
-            site.disk = disk
-            yield site
+    with _small_disk() as disk, _placed(disk), _built(postgresql(durable=True)) as site:
+        site.disk = disk
+        yield site
 
 
 @contextmanager
@@ -153,12 +157,28 @@ def on_sqlite() -> Iterator[Site]:
         yield site
 
 
+@contextmanager
+def on_mariadb() -> Iterator[Site]:
+    """The application on MariaDB, which waits for the disk at each commit."""
+    with mariadb(durable=True) as url:
+        server = MariaDB(url)
+        try:
+            with _built(server.url) as site:
+                site.mariadb = server
+                yield site
+        finally:
+            server.process.close()
+
+
 Kind = Callable[[], AbstractContextManager[Site]]
 
 
 @contextmanager
 def _built(
-    database: AbstractContextManager[str] | None, *, proxied: bool = False, clocked: bool = False
+    database: AbstractContextManager[str] | sa.URL | None,
+    *,
+    proxied: bool = False,
+    clocked: bool = False,
 ) -> Iterator[Site]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carboy-faults-")))
@@ -166,7 +186,9 @@ def _built(
         stack.callback(broker.process.close)
         cluster, proxy, clock = None, None, None
         url = direct = sa.make_url(f"sqlite:///{folder / 'app.sqlite'}")
-        if database is not None:
+        if isinstance(database, sa.URL):
+            url = direct = database
+        elif database is not None:
             cluster = PostgreSQL(stack.enter_context(database))
             stack.callback(cluster.postmaster.close)
             url = direct = cluster.url
@@ -192,7 +214,14 @@ def _built(
         server = Server(folder / "log", settings)
         stack.callback(server.close)
         yield Site(
-            folder, engine, broker, server, credentials, postgresql=cluster, proxy=proxy, clock=clock
+            folder,
+            engine,
+            broker,
+            server,
+            credentials,
+            postgresql=cluster,
+            proxy=proxy,
+            clock=clock,
         )
 
 

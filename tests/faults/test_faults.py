@@ -1,9 +1,10 @@
-"""The short form of the suite, and whether it notices what is wrong. ``make faults`` is the whole."""
+"""The short form of ``make faults``, and whether it notices what is wrong."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -28,9 +29,11 @@ def site() -> Iterator[Site]:
         yield built
 
 
-@pytest.mark.parametrize("fault", [pytest.param(each, id=each.name) for each in FAULTS if each.quick])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, id=each.name) for each in FAULTS if each.quick]
+)
 def test_a_fault_costs_no_acknowledged_write(fault: Fault, site: Site) -> None:
-    """Under load: right answers only, success soon after, every write there once, nothing leaked."""
+    """Under load: right answers, success soon after, every write there once, nothing leaked."""
     outcome = run(fault, site, f"quick-{FAULTS.index(fault)}", min(QUICK_SECONDS, fault.seconds))
     assert outcome.missed == []
     assert outcome.found == outcome.acknowledged > 0
@@ -77,7 +80,7 @@ CHANGE = NOTE._replace(text="new")
 def test_rows_that_differ_from_the_log_are_found(
     engine: sa.Engine, statement: str, writes: list[Write], wrong: list[str]
 ) -> None:
-    """What is lost, done twice, or not as acknowledged is named; what nobody answered may be both."""
+    """What is lost, done twice or not as acknowledged is named; what has no answer may be both."""
     with engine.begin() as connection:
         connection.exec_driver_sql(statement)
     assert list(wrong_rows(engine, writes)) == wrong
@@ -122,7 +125,7 @@ def test_growth_is_found(last: float, grown: bool) -> None:
     assert grows(Quantity("memory", tuple(map(float, range(11))), values)) is grown
 
 
-def test_the_table_has_the_runs_of_each_fault(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_table_has_the_runs_of_each_fault(tmp_path: Path) -> None:
     """A new row takes the old one's place; the others and the text around stay."""
     page = tmp_path / "page.md"
     head = "| Fault | Answered |\n| --- | --- |"
@@ -135,7 +138,9 @@ def test_the_table_has_the_runs_of_each_fault(tmp_path, monkeypatch) -> None:  #
     publish(rows({"two": [good, bad]}), ["two", "one"], page)
     assert list(published(page)) == ["two", "one"]
     text = page.read_text()
-    assert "| two | 10 / 12 | 1 × broken 2 × 503 / 0 | 0.2 / never | 7 of 7 / 8 of 9 | 0 / 1 |" in text
+    assert (
+        "| two | 10 / 12 | 1 × broken 2 × 503 / 0 | 0.2 / never | 7 of 7 / 8 of 9 | 0 / 1 |" in text
+    )
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
 
