@@ -71,11 +71,6 @@ def move_money(_: Mapper[Any], connection: sa.Connection, transfer: Transfer) ->
         connection.execute(row.values(balance=Account.balance + amount))
 
 
-def _taken(pool: sa.Pool) -> int:
-    assert isinstance(pool, sa.QueuePool)
-    return pool.checkedout()
-
-
 def create_app() -> flask.Flask:
     """The application on DATABASE_URL; every other setting comes from the environment."""
     app = flask.Flask(__name__)
@@ -97,16 +92,20 @@ def create_app() -> flask.Flask:
             time.sleep(0.2)
         return flask.jsonify(process=os.getpid())
 
+    holding = threading.Lock()
+
     @app.post("/hold")
     def hold() -> flask.Response:
         """Take every connection of this process, and keep them for as many seconds as are asked."""
-        held = [engine.raw_connection() for _ in range(CONNECTIONS - _taken(engine.pool))]
 
         def give_back() -> None:
             for connection in held:
                 connection.close()
+            holding.release()
 
-        threading.Timer(flask.request.args.get("seconds", 5, type=int), give_back).start()
-        return flask.jsonify(process=os.getpid(), held=len(held))
+        if holding.acquire(blocking=False):
+            held = [engine.raw_connection() for _ in range(CONNECTIONS)]
+            threading.Timer(flask.request.args.get("seconds", 5, type=int), give_back).start()
+        return flask.jsonify(process=os.getpid())
 
     return app

@@ -83,7 +83,7 @@ def clock_moved(site: Site, *, by: str) -> Iterator[None]:
     assert site.clock is not None
     site.clock.write_text(by)
     yield
-    site.clock.write_text("+0")
+    site.clock.write_text("0")
 
 
 # --- MariaDB ---

@@ -51,7 +51,7 @@ FAULTS = (
     Fault("COMMITs lost", by_proxy, partial(pg.commit_lost, answer=False), 3, AWAY, AWAY),
     Fault("Answers to COMMITs lost", by_proxy, partial(pg.commit_lost, answer=True), 3, AWAY, AWAY),
     Fault("PostgreSQL's disk full", on_a_small_disk, pg.disk_full, 5, AWAY, AWAY),
-    Fault("The clock two hours ahead", with_a_clock, partial(other.clock_moved, by="+7200"), 4),
+    Fault("The clock two hours ahead", with_a_clock, partial(other.clock_moved, by="7200"), 4),
     Fault("The clock two hours behind", with_a_clock, partial(other.clock_moved, by="-7200"), 4),
     Fault("MariaDB killed in statements", on_mariadb, other.mariadb_killed, 3, AWAY, AWAY),
     Fault("MariaDB stopped", on_mariadb, other.mariadb_stopped, 30, LATE, LATE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -84,8 +85,9 @@ def test_a_database_that_went_away_is_a_503_until_it_is_back(
 
 
 def test_connections_that_went_stale_cost_no_answer(postgresql_url: str, database: str) -> None:
-    """After the server has closed every pooled connection, the next read still answers."""
+    """After the server has closed every pooled connection, reads still answer, by the same pool."""
     engine = sa.create_engine(database, pool_size=3)
+    pool = engine.pool
     client = client_of(engine)
     held = [engine.raw_connection() for _ in range(3)]
     for connection in held:
@@ -94,6 +96,39 @@ def test_connections_that_went_stale_cost_no_answer(postgresql_url: str, databas
         pass
     for _ in range(4):
         assert client.get("/api/notes/1").status_code == 200
+    # A second one beside it would open more connections than its limit.
+    assert engine.pool is pool
+    engine.dispose()
+
+
+def test_a_database_that_takes_no_writes_is_a_503_for_them(database: str) -> None:
+    """As on a standby: reads are answered, and a write is told to try again."""
+    read_only = sa.make_url(database).update_query_dict(
+        {"options": "-c default_transaction_read_only=on"}
+    )
+    engine = sa.create_engine(read_only)
+    client = client_of(engine)
+    assert client.get("/api/notes/1").status_code == 200
+    response = client.post("/api/notes", json={"text": "new"})
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    engine.dispose()
+
+
+def test_a_full_disk_is_a_503(tmp_path: Path) -> None:
+    """SQLite's file may grow no more: a 503 that leaves nothing behind, until it may again."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'notes.sqlite'}", pool_size=1, max_overflow=0)
+    Base.metadata.create_all(engine)
+    client = client_of(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    response = client.post("/api/notes", json={"text": "x" * 100_000})
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 10000")
+    assert client.get("/api/notes").json == {"data": [], "next": None}
+    assert client.post("/api/notes", json={"text": "x" * 100_000}).status_code == 201
     engine.dispose()
 
 
