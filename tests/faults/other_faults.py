@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from .mariadb import MariaDB
 from .processes import send, wait_for
-from .servers import Server
+from .servers import WORKERS, Server
 from .site import Site
 
 _WAITING = "state LIKE 'Waiting for table%'"
@@ -63,7 +63,8 @@ def worker_killed(site: Site) -> Iterator[None]:
     victim = server.workers[0]
     send(signal.SIGKILL, victim)
     yield
-    wait_for("another worker", lambda: len(set(server.workers) - {victim}) == 2)
+    wait_for("another worker", lambda: len(set(server.workers) - {victim}) == WORKERS)
+    site.wait_for_workers()
 
 
 @contextmanager

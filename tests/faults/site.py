@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -70,18 +70,23 @@ class Site:
         the second time to whatever ends it at a deadline.
         """
         if self._idle is None:
-            found: set[int] = set()
-
-            def all_answer() -> bool:
-                found.add(json.loads(self.ask("/busy"))["process"])
-                return len(found) == WORKERS
-
-            wait_for("every worker to answer", all_answer)
+            self.wait_for_workers()
             self._idle = self.server.held(self.connections())
         threads = CONNECTIONS + QUEUE + THREADS
         more = Held(CONNECTIONS, threads + 1, 2 * CONNECTIONS + threads)
         each = zip(self._idle, more, strict=True)
         return Held(*(idle + WORKERS * allowed for idle, allowed in each))
+
+    def wait_for_workers(self) -> None:
+        """Wait until every worker has answered."""
+        found: set[int] = set()
+
+        def all_answer() -> bool:
+            with suppress(OSError):
+                found.add(json.loads(self.ask("/busy"))["process"])
+            return len(found & set(self.server.workers)) == WORKERS
+
+        wait_for("every worker to answer", all_answer)
 
     def held(self, most: Held) -> Held:
         """What the server holds; waits until it is within ``most``."""
