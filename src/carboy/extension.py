@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .access import (
     CLOSED,
@@ -34,7 +35,7 @@ from .errors import (
     NotFound,
 )
 from .events import mark
-from .execute import Database
+from .execute import Database, Replica
 from .hosts import (
     KeyConverter,
     add_view,
@@ -43,7 +44,9 @@ from .hosts import (
     engine_in,
     engines_in,
     own_body,
+    prepare_connection,
     prepare_migrations,
+    replica_engine,
     resource_of,
 )
 from .identify import Identify, Login
@@ -165,6 +168,11 @@ class Carboy:
         timed = settings.server_timing
         traced = Traced(app.wsgi_app, observers.subscribers, timed=timed)
         app.wsgi_app = traced  # type: ignore[method-assign]
+        if settings.trusted_proxies:
+            # Around everything, so that limits and the application's own views see the client.
+            app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+                app.wsgi_app, x_for=settings.trusted_proxies
+            )
         for route in routes(settings):
             add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
         add_view(app, "carboy_job", self._job_view, {f"{jobs_path(settings)}/<string:key>"})
@@ -375,6 +383,7 @@ class Carboy:
             cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
             statistics=self._statistics,
+            replica=_replica(databases[None], settings),
             subscribers=state.observers.subscribers,
         )
 
@@ -462,14 +471,29 @@ def _databases(
             raise SettingError(
                 f"CARBOY_ROW_SECURITY is for PostgreSQL; {name} has none, so set it to 0"
             )
-        found[bind] = Database(
-            engines[bind],
-            statements=settings.statement_cache,
-            row_security=settings.row_security,
-            deadline=settings.deadline,
-            queue=settings.queue,
-        )
+        found[bind] = _database(engines[bind], settings)
     return found
+
+
+def _replica(primary: Database, settings: Settings) -> Replica | None:
+    """What the default database's reads may go to."""
+    if not settings.replica_url:
+        return None
+    engine = replica_engine(settings.replica_url, primary.engine)
+    return Replica(primary, _database(engine, settings))
+
+
+def _database(engine: Engine, settings: Settings) -> Database:
+    if engine.dialect.name == "postgresql":
+        # For sessions of the application's own, before any request has had the connection.
+        sa.event.listen(engine, "connect", prepare_connection)
+    return Database(
+        engine,
+        statements=settings.statement_cache,
+        row_security=settings.row_security,
+        deadline=settings.deadline,
+        queue=settings.queue,
+    )
 
 
 def engine_of(app: flask.Flask) -> Engine:
