@@ -159,6 +159,23 @@ def test_celery_is_no_worse(database_url: str, tmp_path: Path, broker: Broker) -
     world.engine.dispose()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_celery_worker_stops_when_it_is_told(
+    database_url: str, tmp_path: Path, broker: Broker
+) -> None:
+    """It completes what it has begun, and its processes end with it."""
+    world = World(database_url, tmp_path, CARBOY_JOBS_BROKER=broker.url)
+    world.queue(40, 0.3)
+    with started(world) as worker:
+        worker.terminate()
+        assert worker.wait(SECONDS) == 0
+        with pytest.raises(ProcessLookupError):
+            os.killpg(worker.pid, 0)
+    states = world.states()
+    assert states == {"done": len(world.effects()), "queued": 40 - len(world.effects())}
+    world.engine.dispose()
+
+
 def test_a_broker_that_is_away_is_told_to_whoever_sends() -> None:
     """At once, and not after a minute."""
     with pytest.raises(BrokerError):
