@@ -8,10 +8,8 @@ from typing import Any
 
 import flask
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper
-from sqlalchemy.pool import QueuePool
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
@@ -19,10 +17,7 @@ from .errors import BadRequest, PayloadTooLarge
 from .ops import migrate
 from .request import check_content_type
 from .schema import Resource, Schema, SchemaError, subject_of
-from .settings import SettingError, Settings
-from .sql import dialect_for
-
-_REPLICA_SECONDS = 2
+from .settings import Settings
 
 
 class KeyConverter(BaseConverter):
@@ -91,49 +86,6 @@ def own_body(settings: Settings, body: Any) -> bytes:
         return msgspec.json.encode(body)
     check_content_type(flask.request.content_type)
     return body_of(settings)
-
-
-def engines_in(source: Any) -> dict[str | None, Engine]:
-    """The engines of a Flask extension's object by bind key, the default one's None."""
-    more = getattr(source, "engines", {})
-    named: dict[str | None, Engine] = {key: engine for key, engine in more.items() if key}
-    return {**named, None: engine_in(source)}
-
-
-def engine_in(source: Any) -> Engine:
-    """The default engine of a Flask extension's object, or the engine itself."""
-    engine = source if isinstance(source, Engine) else getattr(source, "engine", None)
-    if isinstance(engine, Engine):
-        return engine
-    raise SchemaError(f"{source!r} is no Engine and has none; give Carboy your db object")
-
-
-def replica_engine(url: str, primary: Engine) -> Engine:
-    """An engine for CARBOY_REPLICA_URL, with a pool like the primary's; SettingError for others.
-
-    Nothing is connected yet. No message has the URL, for it may hold a password.
-    """
-    try:
-        found = sa.make_url(url)
-        is_postgresql = found.get_backend_name() in ("postgresql", "postgres")
-    except (sa.exc.ArgumentError, ValueError):
-        is_postgresql = False
-    if not is_postgresql or primary.dialect.name != "postgresql":
-        raise SettingError(
-            "CARBOY_REPLICA_URL must be the URL of a PostgreSQL that replicates the default "
-            "database, such as postgresql+psycopg://user:password@host/database"
-        )
-    # A request waits for it, and can go to the primary instead.
-    query = {"connect_timeout": str(_REPLICA_SECONDS), **found.query}
-    pool: dict[str, Any] = {}
-    if isinstance(primary.pool, QueuePool):
-        pool = {"pool_size": primary.pool.size(), "max_overflow": primary.pool._max_overflow}
-    return sa.create_engine(found.set(drivername=primary.url.drivername, query=query), **pool)
-
-
-def prepare_connection(connection: Any, _: Any) -> None:
-    """What the dialect does to a new connection of PostgreSQL, as a listener of the engine."""
-    dialect_for("postgresql").prepare(connection)
 
 
 def cursor_key_of(app: flask.Flask, engine: Engine) -> bytes:
