@@ -199,7 +199,7 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         setup.write_text(
             "CREATE DATABASE test;\n"
             f"CREATE USER carboy@127.0.0.1 IDENTIFIED BY '{password}';\n"
-            "GRANT ALL ON *.* TO carboy@127.0.0.1;\n"
+            "GRANT ALL ON *.* TO carboy@127.0.0.1 WITH GRANT OPTION;\n"
         )
         if account:
             shutil.chown(setup, account, _group(account))

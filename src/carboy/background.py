@@ -28,6 +28,7 @@ from .jobs import (
     update_later,
     write_function,
 )
+from .ops.backup.job import backup_function
 from .pipeline import Api
 from .schema import Schema, SchemaError
 from .settings import SettingError, Settings
@@ -141,8 +142,8 @@ class Background:
 
     def jobs(self, api: Api, context: Callable[[], AbstractContextManager[Any]]) -> Jobs:
         """What runs jobs needs to know of them."""
-        own = write_function(api)
-        return Jobs({**self._functions, own.name: own}, api, context)
+        own = {each.name: each for each in (write_function(api), backup_function(api)) if each}
+        return Jobs({**self._functions, **own}, api, context)
 
     def check(self, schema: Schema, settings: Settings) -> None:
         """Refuse a resource in whose place jobs are to be read; raises SchemaError."""

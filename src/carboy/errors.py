@@ -22,7 +22,8 @@
     ├── PreconditionRequired   428  the resource demands If-Match
     ├── TooManyRequests        429  a rate limit is passed; Retry-After says when to come back
     ├── InternalError          500  a bug in Carboy or in the application
-    └── Unavailable            503  the database can't be reached, or has no free connection
+    ├── Unavailable            503  the database can't be reached, or has no free connection
+    └── DeadlineExceeded       504  the database didn't answer in time
 
 Each is answered as RFC 9457 ``application/problem+json``; docs/reference/errors.md
 describes them one by one.
@@ -222,3 +223,9 @@ class Unavailable(ApiError):
     """The database can't be reached or has no free connection, or an issuer's keys can't be."""
 
     status, code, title = 503, "unavailable", "Unavailable"
+
+
+class DeadlineExceeded(ApiError):
+    """The database didn't answer in time; what it was asked to do was ended."""
+
+    status, code, title = 504, "deadline-exceeded", "Took too long"

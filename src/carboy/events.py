@@ -7,7 +7,8 @@ no stage has to hand it on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from random import getrandbits
 from time import perf_counter
@@ -37,7 +38,7 @@ class RequestAnswered(Struct, frozen=True):
 
 
 class StatementRan(Struct, frozen=True):
-    """A statement was run for a request; ``sql`` has placeholders where its values were."""
+    """A statement was run for a request or a job; ``sql`` has placeholders for its values."""
 
     request_id: str
     sql: str
@@ -49,7 +50,7 @@ Subscriber: TypeAlias = Callable[[Event], None]
 
 
 class Trace(Struct, eq=False):
-    """One request while it is answered.
+    """One request while it is answered, or the attempt at a job that it queued.
 
     ``stages`` are the seconds of each stage so far; None where nobody wants to know.
     """
@@ -70,7 +71,7 @@ class Trace(Struct, eq=False):
 
 
 TRACE: ContextVar[Trace | None] = ContextVar("carboy_trace", default=None)
-"""The trace of the request that is being answered here, if there is one."""
+"""The trace of the request or the job that is under way here, if there is one."""
 
 
 def request_id(sent: str | None = None) -> str:
@@ -78,6 +79,16 @@ def request_id(sent: str | None = None) -> str:
     if sent is not None and _SANE_ID.fullmatch(sent):
         return sent
     return f"{getrandbits(128):032x}"
+
+
+@contextmanager
+def traced(trace: Trace) -> Iterator[None]:
+    """What is done meanwhile, in this thread, is the trace's."""
+    token = TRACE.set(trace)
+    try:
+        yield
+    finally:
+        TRACE.reset(token)
 
 
 def mark(stage: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -80,6 +81,7 @@ class State(Struct, eq=False):
     identify: Identify
     observers: Observers
     lock: Any
+    process: int
     api: Api | None = None
 
 
@@ -147,6 +149,7 @@ class Carboy:
             identify=identify,
             observers=observers,
             lock=threading.Lock(),
+            process=os.getpid(),
         )
         prepare_migrations(app)
         app.register_error_handler(ApiError, _answer_error)
@@ -359,6 +362,10 @@ class Carboy:
         self._background.check(schema, settings)
         self._in_use = True
         databases = _databases(engines, schema, settings)
+        if os.getpid() != state.process:
+            # Forked since: what is in the pools may have been connected before that.
+            for database in databases.values():
+                database.forget_connections()
         state.observers.watch({bind: each.engine for bind, each in databases.items()})
         return Api(
             schema=schema,
@@ -368,6 +375,7 @@ class Carboy:
             cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
             statistics=self._statistics,
+            subscribers=state.observers.subscribers,
         )
 
     def _access(self, api: Api, policy: bool) -> Access:
@@ -429,9 +437,10 @@ class Carboy:
         self, respond: Callable[[Actor], Response], *, known: bool = True
     ) -> flask.Response:
         """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
-        edge = cast(State, flask.current_app.extensions[_KEY]).edge
+        state = cast(State, flask.current_app.extensions[_KEY])
+        seconds, environ = state.settings.deadline, flask.request.environ
         identify = (lambda: self.actor) if known else None
-        return _to_flask(attended(edge, flask.request.environ, identify, respond))
+        return _to_flask(attended(state.edge, seconds, environ, identify, respond))
 
 
 def _databases(
@@ -457,6 +466,8 @@ def _databases(
             engines[bind],
             statements=settings.statement_cache,
             row_security=settings.row_security,
+            deadline=settings.deadline,
+            queue=settings.queue,
         )
     return found
 

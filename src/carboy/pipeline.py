@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
-from .events import about, mark, rows
-from .execute import Database, execute_history, execute_read, execute_view, execute_write
+from .events import Subscriber, about, mark, rows
+from .execute import Database, Within, execute_history, execute_read, execute_view, execute_write
 from .plan import (
     Context,
     KeptPlans,
@@ -49,7 +49,8 @@ class Api(Struct, frozen=True, eq=False):
     """What every request of one application shares; ``cursor_key`` signs its cursors.
 
     ``databases`` are by bind key; None is the default one's. ``statistics`` are the figures that
-    the application adds for admins, as functions that make a select of one value.
+    the application adds for admins, as functions that make a select of one value. ``subscribers``
+    are told of events.
     """
 
     schema: Schema
@@ -59,6 +60,7 @@ class Api(Struct, frozen=True, eq=False):
     cursor_key: bytes
     plans: KeptPlans
     statistics: Mapping[str, Callable[[], sa.Select[Any]]]
+    subscribers: tuple[Subscriber, ...]
 
     @property
     def database(self) -> Database:
@@ -154,7 +156,8 @@ def write(api: Api, resource: Resource, request: Request, context: Context) -> R
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
     mark("plan")
-    result = execute_write(api.databases[resource.bind], planned)
+    with Within(api.settings.deadline):
+        result = execute_write(api.databases[resource.bind], planned)
     mark("execute")
     rows(written=0 if result.replayed or planned.dry_run else result.affected)
     return respond_write(request, planned, result)
@@ -180,7 +183,8 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
     mark("plan")
-    result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
+    with Within(api.settings.deadline):
+        result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
     mark("execute")
     return respond_view(planned, result, view.envelope, view.status)
 

@@ -135,12 +135,29 @@ TABLE = (
         "",
         "Where backups are kept: a folder, or a URL that fsspec knows, such as `s3://...`.",
     ),
+    Setting(
+        "CARBOY_BACKUP_SCHEDULE",
+        "",
+        "When a job makes a backup: a cron expression in UTC, such as `15 3 * * *`; empty for "
+        "never.",
+    ),
     Setting("CARBOY_BACKUP_KEEP", 7, "How many backups of a database are kept; 0 for all."),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
     Setting(
         "CARBOY_ROW_SECURITY",
         False,
         "Whether PostgreSQL's row-level security is told who asks, in each transaction.",
+    ),
+    Setting(
+        "CARBOY_DEADLINE",
+        15,
+        "Seconds that a request may take; what it waits for in the database is ended then.",
+        1,
+    ),
+    Setting(
+        "CARBOY_QUEUE",
+        100,
+        "Requests of a process that may wait for a connection; more are turned away at once.",
     ),
     Setting("CARBOY_JWT_SECRET", "", "The secret of tokens by HS256: 32 random bytes or more."),
     Setting("CARBOY_JWT_PUBLIC_KEY", "", "The key of tokens by RS256, ES256 or EdDSA, in PEM."),
@@ -229,9 +246,12 @@ class Settings(Struct, frozen=True):
     jobs_timeout: int = 3600
     jobs_days: int = 7
     backup_url: str = ""
+    backup_schedule: str = ""
     backup_keep: int = 7
     statement_cache: int = 1024
     row_security: bool = False
+    deadline: int = 15
+    queue: int = 100
     jwt_secret: str = ""
     jwt_public_key: str = ""
     jwt_jwks: str = ""

@@ -21,6 +21,7 @@ from .access import ANONYMOUS, Actor
 from .edge import Edge
 from .errors import ApiError, InternalError, LimitExceeded
 from .events import TRACE, RequestAnswered, Subscriber, Trace, mark, request_id
+from .execute import Within
 from .identify import Identify
 from .pipeline import Api, answer
 from .request import Request, parse
@@ -79,13 +80,15 @@ def guarded(respond: Callable[[], Response]) -> Response:
 
 def attended(
     edge: Edge,
+    seconds: float,
     environ: WSGIEnvironment,
     identify: Callable[[], Actor] | None,
     respond: Callable[[Actor], Response],
 ) -> Response:
     """What ``respond`` answers to whoever asks, within the limits, with every header it needs.
 
-    Without ``identify`` nobody is asked who they are, and no limit holds.
+    It has some seconds for it. Without ``identify`` nobody is asked who they are, and no limit
+    holds.
     """
     if edge.is_preflight(environ):  # a browser sends no credentials with it
         return edge.preflight(environ, guarded(lambda: respond(ANONYMOUS)))
@@ -102,7 +105,8 @@ def attended(
         return respond(actor)
 
     # First, since it finds out who the actor is.
-    answered = guarded(admitted)
+    with Within(seconds):
+        answered = guarded(admitted)
     response = edge.finish(environ, actor, answered, quota)
     mark("respond")
     return response
@@ -147,7 +151,7 @@ class Traced:
                 headers.append(("Server-Timing", _timing(trace.stages, perf_counter() - started)))
             return start_response(line, headers, *exc_info)
 
-        token = TRACE.set(trace)
+        token = TRACE.set(trace)  # as ``traced`` does, for less
         try:
             return self._inner(environ, begin)
         finally:
@@ -232,7 +236,7 @@ class DirectReads:
             mark("parse")
             return answer(api, parsed, who)
 
-        response = attended(self._edge, environ, identify, respond)
+        response = attended(self._edge, self._settings.deadline, environ, identify, respond)
         headers = list(response.headers)
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))

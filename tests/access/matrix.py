@@ -164,7 +164,7 @@ class Vault:
                 following,
                 method=ask.method,
                 json=ask.json,
-                headers={**ask.headers, **self.credentials[actor]},
+                headers={**ask.headers, "X-Request-ID": "same", **self.credentials[actor]},
             )
             cursor = (
                 found.get_json().get("next") if ask.follow and found.status_code < 300 else None

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from carboy import Carboy
+from carboy import Carboy, SettingError
+from carboy.extension import jobs_of
+from carboy.jobs.clock import Clock
 from carboy.ops.api_keys import create_key
 from carboy.ops.backup import create_backup, list_backups, restore_backup, verify_backup
 
@@ -28,10 +30,21 @@ def shop(tmp_path: Path) -> str:
 
 def client_of(url: str, **config: str) -> tuple[FlaskClient, dict[str, dict[str, str]]]:
     """A client of an application, and the headers of an admin and of a writer."""
+    return keyed(*app_of(url, **config))
+
+
+def app_of(url: str, **config: str) -> tuple[Flask, Carboy, sa.Engine]:
+    """An application with a database, and nothing in its API."""
     app = Flask("shop")
     app.config.update(config)
     engine = sa.create_engine(url)
-    Carboy(app, engine)
+    return app, Carboy(app, engine), engine
+
+
+def keyed(
+    app: Flask, _: Carboy, engine: sa.Engine
+) -> tuple[FlaskClient, dict[str, dict[str, str]]]:
+    """A client, and the headers of an admin and of a writer."""
     keys = {role: create_key(engine, role, [role]) for role in ("admin", "writer")}
     engine.dispose()
     return app.test_client(), {role: {"X-API-Key": key} for role, key in keys.items()}
@@ -107,3 +120,38 @@ def test_without_a_place_there_are_no_routes(shop: str) -> None:
     for config in ({}, {"CARBOY_BACKUP_URL": "x", "CARBOY_ADMIN_PATH": ""}):
         client, keys = client_of(shop, **config)
         assert client.get("/admin/backups", headers=keys["admin"]).status_code == 404
+
+
+def test_an_admin_has_a_backup_made(shop: str, place: str) -> None:
+    """The answer comes at once and names the file; a job makes and verifies it."""
+    app, api, engine = app_of(shop, CARBOY_BACKUP_URL=place, CARBOY_BACKUP_KEEP="1")
+    client, keys = keyed(app, api, engine)
+    create_backup(sa.make_url(shop), place)
+    assert client.post("/admin/backup").status_code == 401
+    assert client.post("/admin/backup", headers=keys["writer"]).status_code == 403
+    answer = client.post("/admin/backup", headers=keys["admin"])
+    assert answer.status_code == 202
+    assert answer.json is not None
+    name, id_ = answer.json["file"], answer.json["task_id"]
+    assert answer.json["message"] == "Backup queued"
+    with app.app_context():
+        assert api.run_jobs() == 1
+    job = client.get(f"/api/jobs/{id_}", headers=keys["admin"]).json
+    assert job is not None
+    assert (job["state"], job["result"]["file"]) == ("done", name)
+    assert [(b.name, b.state) for b in list_backups(place)] == [(name, "verified")]
+
+
+def test_a_schedule_is_a_job(shop: str, place: str) -> None:
+    """Its next run is queued under its time; a schedule that is none is refused by its name."""
+    app, _, engine = app_of(shop, CARBOY_BACKUP_URL=place, CARBOY_BACKUP_SCHEDULE="15 3 * * *")
+    with app.app_context():
+        Clock(jobs_of(app)).tick()
+    query = "SELECT name, key, state FROM carboy_jobs"
+    with engine.connect() as connection:
+        (row,) = connection.exec_driver_sql(query).all()
+    assert (row[0], row[1][-14:], row[2]) == ("carboy.backup", "03:15:00+00:00", "queued")
+    app, _, _ = app_of(shop, CARBOY_BACKUP_URL=place, CARBOY_BACKUP_SCHEDULE="daily")
+    with app.app_context(), pytest.raises(SettingError, match=r"CARBOY_BACKUP_SCHEDULE: .*daily"):
+        jobs_of(app)
+    engine.dispose()

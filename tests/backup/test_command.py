@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from carboy.ops.backup.programs import found
 from .sources import carboy, connected, contents, fill, number, run
 from .test_restore import CARBOY, ROOT
 
-SECRETS = {"postgresql": "pg_", "mariadb": "mariadb"}
+PROGRAMS = {"postgresql": ("pg_dump", "pg_restore"), "mariadb": ("mariadb-dump", "mariadb")}
 
 
 def test_from_a_backup_to_its_restore(source: str, url: sa.URL, place: str) -> None:
@@ -81,22 +81,23 @@ def test_an_application_is_backed_up_by_its_settings(
 
 
 @pytest.mark.parametrize("empty_url", ["postgresql", "mariadb"], indirect=True)
-def test_no_password_is_on_a_command_line(source: str, url: sa.URL, place: str) -> None:
-    """While it runs, each process on the machine is looked at."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "DATABASE_URL": source}
-    process = subprocess.Popen([*CARBOY, "backup", "--to", place], env=environment)
-    seen: set[bytes] = set()
-    while process.poll() is None:
-        time.sleep(0.005)
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                seen.add(path.read_bytes())
-            except OSError:
-                continue
-    assert process.returncode == 0
-    programs = [line for line in seen if SECRETS[url.get_backend_name()].encode() in line]
-    assert any(str(url.database).encode() in line for line in programs)
-    assert not any(str(url.password).encode() in line for line in programs)
+def test_no_password_is_on_a_command_line(
+    source: str, url: sa.URL, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each program is called through a script that notes how, and then runs it."""
+    noted, folder = tmp_path / "noted", tmp_path / "bin"
+    folder.mkdir()
+    for name in PROGRAMS[url.get_backend_name()]:
+        script = folder / name
+        script.write_text(f'#!/bin/sh\necho "$0 $*" >> {noted}\nexec {shutil.which(name)} "$@"\n')
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    assert carboy("backup", source, "--to", place)[0] == 0
+    assert carboy("restore", source, "--from", place, "--force")[0] == 0
+    calls = noted.read_text()
+    assert all(f"{folder / name} --" in calls for name in PROGRAMS[url.get_backend_name()])
+    assert str(url.database) in calls
+    assert str(url.password) not in calls
 
 
 @pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
@@ -181,7 +182,7 @@ def test_a_user_of_mariadb_needs_what_the_page_says(empty_url: str, place: str) 
     run(
         empty_url,
         f"CREATE USER {user} IDENTIFIED BY 'p#\"\\\\ w'",
-        f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {url.database}.* TO {user}",
+        f"GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON {url.database}.* TO {user}",
         f"GRANT SELECT ON mysql.proc TO {user}",
     )
     try:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from carboy.ops.backup import (
     BackupError,
+    archive_backup,
     create_backup,
     list_backups,
     restore_backup,
     verify_backup,
 )
-from carboy.ops.backup.manifest import Verified, seal, unseal
+from carboy.ops.backup.manifest import File, Manifest, Verified, seal, unseal
 
 from .sources import contents
 
@@ -87,3 +89,17 @@ def test_files_that_are_gone_or_mixed_up_are_found(url: sa.URL, place: str) -> N
     )
     with pytest.raises(BackupError, match="is that of another backup"):
         verify_backup(url, place, one)
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_a_manifest_names_no_files_elsewhere(url: sa.URL, place: str) -> None:
+    """However well sealed: what is downloaded or restored is in the backup's own folder."""
+    name = create_backup(url, place)
+    path = Path(place) / name / "manifest.json"
+    manifest = unseal(path.read_bytes(), Manifest, "")
+    path.write_bytes(seal(replace(manifest, files={"../../shop.sqlite": File(1, "")})))
+    for action in (verify_backup, restore_backup):
+        with pytest.raises(BackupError, match="files outside of the backup"):
+            action(url, place, name)
+    with pytest.raises(BackupError, match="files outside of the backup"):
+        archive_backup(place, name)

@@ -80,12 +80,12 @@ def test_a_database_that_is_gone_comes_back(source: str, url: sa.URL, place: str
 def drop(url: sa.URL) -> None:
     """Drop a database that a test has made."""
     if url.get_backend_name() == "sqlite":
-        Path(url.database or "").unlink()
+        Path(url.database or "").unlink(missing_ok=True)
         return
     server = url.set(database=str(url.database).removesuffix("_2"))
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {url.database}")
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {url.database}")
     engine.dispose()
 
 
@@ -172,7 +172,7 @@ def empty(url: sa.URL) -> None:
     elsewhere = {"postgresql": "postgres", "mariadb": "mysql"}[url.get_backend_name()]
     engine = sa.create_engine(url.set(database=elsewhere), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {url.database}")
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {url.database}")
         connection.exec_driver_sql(f"CREATE DATABASE {url.database}")
     engine.dispose()
 

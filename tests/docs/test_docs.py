@@ -122,7 +122,8 @@ def test_metrics_page_has_the_table() -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
         assert f"| `{name}` | {family.type} | {labels} | {family.documentation} |" in shown
-    assert shown.count("| `carboy_") == 5
+    assert f"| `carboy_jobs` | gauge | `state` | {metrics.JOBS_HELP} |" in shown
+    assert shown.count("| `carboy_") == 6
 
 
 def test_check_page_has_the_table() -> None:

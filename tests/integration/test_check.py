@@ -237,6 +237,8 @@ FAULTS: list[tuple[str, str, Callable[[Shop], None]]] = [
     ("http-origin", "TRUSTED_ORIGINS has", config(CARBOY_TRUSTED_ORIGINS="http://a.b")),
     ("cookie-secure", "SESSION_COOKIE_SECURE is off", served(login=no_login)),
     ("rate-limit", "any number of requests", config(CARBOY_RATE_LIMIT=" ")),
+    ("open-metrics", "CARBOY_METRICS is open", config(CARBOY_METRICS="open")),
+    ("server-timing", "how long each stage", config(CARBOY_SERVER_TIMING="1")),
     ("rate-limit-memory", "up to 4 times", served(workers=4)),
     ("backup", "CARBOY_BACKUP_URL is empty", config(CARBOY_BACKUP_URL="")),
     ("backup", "there is no verified backup of", config(CARBOY_BACKUP_URL="others")),
@@ -373,7 +375,7 @@ def test_postgresql_is_asked_how_many_connections_it_takes(shop: Shop) -> None:
     assert names(shop) == []
     quoted = shop.engine.dialect.identifier_preparer.quote(str(shop.engine.url.database))
     shop.run(sa.text(f"ALTER DATABASE {quoted} CONNECTION LIMIT 14"))
-    assert "PostgreSQL has room for 14" in shop.findings()[0].detail
+    assert "the database has room for 14" in shop.findings()[0].detail
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from carboy.access import Actor
 from carboy.edge import make_edge
+from carboy.ops.api_keys import create_key
 from carboy.respond import Response
 from carboy.settings import Settings
 
@@ -105,6 +106,16 @@ def test_the_hot_path_keeps_its_headers_small(notes: Notes) -> None:
 
 
 # --- what is only seen once somebody is known ---
+
+
+def test_an_answer_to_a_key_is_marked_as_its_actors(notes: Notes, way: int) -> None:
+    """Whoever asks is known before the headers are chosen, on either way of a request."""
+    client = notes.client(CARBOY_DIRECT_READS=way)
+    headers = {"X-API-Key": create_key(notes.engine, "me")}
+    answer = client.get("/api/notes/1", headers=headers)
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert client.get("/api/notes/1").headers["Cache-Control"] == "no-cache"
+
 
 EDGE = make_edge(Settings(), ["Authorization", "X-API-Key", "Cookie"])
 

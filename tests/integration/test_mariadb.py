@@ -41,6 +41,14 @@ class Book(Base):
     shelf_id: Mapped[int | None] = mapped_column(sa.ForeignKey("shelves.id"))
 
 
+class Letter(Base):
+    """Holds a document."""
+
+    __tablename__ = "letters"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[Any] = mapped_column(sa.JSON)
+
+
 RAW = sa.Table(
     "raw_values",
     sa.MetaData(),
@@ -89,6 +97,8 @@ def served(engine: sa.Engine) -> FlaskClient:
     api = Carboy(app, engine, policy=OPEN)
     for source in (Shelf, Book, RAW):
         api.resource(source)
+
+    api.resource(Letter, history=True)
 
     @app.get("/backwards")
     def backwards() -> Any:
@@ -163,6 +173,24 @@ def test_a_connection_of_other_settings_cuts_no_answer(
     assert whole.status_code == 200, whole.text[:200]
     assert len(whole.data) > 3 * len(MEGABYTE)
     single.dispose()
+
+
+@pytest.mark.parametrize(("depth", "status"), [(29, 200), (30, 400)])
+def test_a_history_of_deep_documents_is_whole_or_refused(
+    client: FlaskClient, depth: int, status: int
+) -> None:
+    """MariaDB finds nothing in JSON of 32 levels, and an entry has two of its own."""
+    data: Any = "x"
+    for _ in range(depth):
+        data = [data]
+    written = client.post("/api/letters", json={"data": data})
+    assert written.status_code == 201, written.text
+    assert written.json is not None
+    read = client.get(f"/api/letters/{written.json['id']}/history")
+    assert read.status_code == status, read.text
+    assert read.json is not None
+    if status == 200:
+        assert read.json["data"][0]["changes"]["data"] == [None, data]
 
 
 def test_a_view_keeps_its_order(client: FlaskClient) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 
 import pytest
+import sqlalchemy as sa
+from flask import Flask
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from carboy import SettingError
+from carboy import Carboy, SettingError
 from carboy.ops.api_keys import create_key
 
+from .errands import Errands, write_and_fail, write_note
 from .notes import Notes
 
 
@@ -91,3 +94,31 @@ def test_a_setting_that_means_nothing_is_refused(
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(SettingError, match=r"pip install 'carboy\[metrics\]'"):
         notes.app(CARBOY_METRICS="open")
+
+
+def test_jobs_are_counted_by_state(database_url: str) -> None:
+    """As they are in the database; nothing is said before the first one, or without a database."""
+    errands = Errands(database_url, CARBOY_METRICS="open", CARBOY_HEALTH_TIMEOUT_MS=30_000)
+    errands.api.job(write_note)
+    errands.api.job(attempts=1)(write_and_fail)
+    client = errands.app.test_client()
+    assert "carboy_jobs{" not in client.get("/metrics").text
+    errands.enqueue(write_note, {"text": "a"})
+    errands.enqueue(write_and_fail, {"text": "b"})
+    assert 'carboy_jobs{state="queued"} 2.0' in client.get("/metrics").text
+    errands.run()
+    told = client.get("/metrics").text
+    assert 'carboy_jobs{state="done"} 1.0' in told
+    assert 'carboy_jobs{state="dead"} 1.0' in told
+    errands.engine.dispose()
+
+
+def test_without_a_database_the_rest_is_told() -> None:
+    """Then the requests that failed are what somebody wants to see."""
+    app = Flask(__name__)
+    app.config["CARBOY_METRICS"] = "open"
+    Carboy(app, sa.create_engine("postgresql+psycopg://127.0.0.1:1/none"))
+    answer = app.test_client().get("/metrics")
+    assert answer.status_code == 200
+    assert "carboy_requests_total" in answer.text
+    assert "carboy_jobs" not in answer.text

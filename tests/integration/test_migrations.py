@@ -142,7 +142,8 @@ def test_flask_migrate_leaves_what_carboy_has_made(
     create_key(made.db.engine, "reports")
     with made.db.engine.begin() as connection:
         create_own_tables(connection)
-    create_search_index(made.db.engine, made.api.schema.resources["entries"])
+    if made.db.engine.dialect.name != "mariadb":  # which has none
+        create_search_index(made.db.engine, made.api.schema.resources["entries"])
     assert "carboy_history" in sa.inspect(made.db.engine).get_table_names()
     assert made.changed() == []
     flask_migrate.migrate(rev_id="two")

@@ -13,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from carboy.events import Event, RequestAnswered, StatementRan, rows, statement_ran
+from carboy import Job
+from carboy.events import TRACE, Event, RequestAnswered, StatementRan, rows, statement_ran
 from carboy.ops.observers import Observers
 
+from .errands import Errands
 from .notes import Note, Notes
 
 STAGES = ("identify", "parse", "plan", "compile", "execute", "respond", "total")
@@ -201,3 +203,30 @@ def add_slow_view(app: Flask) -> None:
     def slow() -> Any:
         text = sa.func.slowly(flask.request.args["text"])
         return api.read(sa.select(Note).where(Note.text == text))
+
+
+def test_a_job_has_the_id_of_the_request_that_queued_it(
+    database_url: str, seen: list[Event]
+) -> None:
+    """Its statements and its lines in the log can be found by it; a job of nobody's has its own."""
+    errands = Errands(database_url)
+
+    @errands.api.job
+    def tell(job: Job) -> None:
+        job.session.execute(sa.text("SELECT 'told'"))
+        trace = TRACE.get()
+        assert trace is not None
+        errands.seen.append(trace.id)
+
+    errands.app.add_url_rule("/tell", view_func=lambda: errands.api.enqueue(tell))
+    client = errands.app.test_client()
+    assert client.get("/tell", headers={"X-Request-ID": "from-client"}).status_code == 200
+    errands.enqueue(tell)
+    seen.clear()
+    assert errands.run() == 2
+    assert TRACE.get() is None
+    assert errands.seen[0] == "from-client"
+    assert re.fullmatch("[0-9a-f]{32}", errands.seen[1])
+    told = [e for e in seen if isinstance(e, StatementRan) and "told" in e.sql]
+    assert [event.request_id for event in told] == errands.seen
+    errands.engine.dispose()

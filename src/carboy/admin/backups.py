@@ -1,4 +1,4 @@
-"""Backups, for admins to list and to download."""
+"""Backups, for admins to list, to download, and to have made."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 
 from ..errors import NotFound, Unavailable
 from ..ops.backup import BackupError, NoBackupError, archive_backup, list_backups
+from ..ops.backup.job import queue_backup
 from ..respond import Response, respond_json
 from ..settings import Settings
 from .route import Route, Visit
@@ -42,7 +43,12 @@ def backups_routes(settings: Settings) -> tuple[Route, ...]:
         )
         return Response(200, headers, b"", archive.content)
 
+    def start(visit: Visit) -> Response:
+        id_, name = queue_backup(visit.api(), visit.who)
+        return respond_json({"message": "Backup queued", "task_id": id_, "file": name}, 202)
+
     return (
+        Route("backup_start", f"{path}/backup", start, methods=("POST",)),
         Route("backups", f"{path}/backups", listing),
         Route("backup", f"{path}/backups/<name>", download),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from ..execute import Database, api_error
+from ..jobs import State, count_jobs
+from ..ops.health import Probe
 from ..ops.statistics import figures
 from ..pipeline import Api
 from ..plan import bind_of_select
@@ -48,12 +51,24 @@ def _errors(database: Database) -> Iterator[None]:
         raise api_error(error, database.engine) from error
 
 
-def metrics(_: Visit) -> Response:
-    """What Prometheus reads."""
-    from ..ops.metrics import exposition
+class Scrape:
+    """What Prometheus reads. The database is asked for jobs, but waited for only so long."""
 
-    type_, text = exposition()
-    return Response(200, (("Content-Type", type_),), text)
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.health_timeout_ms / 1000
+        self._probe: Probe[Mapping[State, int]] | None = None
+
+    def __call__(self, visit: Visit) -> Response:
+        from ..ops.metrics import exposition
+
+        if self._probe is None:
+            self._probe = Probe(partial(count_jobs, visit.api().database))
+        jobs: Mapping[State, int] | None = None
+        # What goes wrong there, the requests that are counted tell.
+        with suppress(TimeoutError, sa.exc.SQLAlchemyError):
+            jobs = self._probe.within(self._seconds)
+        type_, text = exposition(jobs)
+        return Response(200, (("Content-Type", type_),), text)
 
 
 def figures_routes(settings: Settings) -> tuple[Route, ...]:
@@ -62,7 +77,9 @@ def figures_routes(settings: Settings) -> tuple[Route, ...]:
     if path := settings.admin_path.rstrip("/"):
         found.append(Route("db_stats", f"{path}/db-stats", statistics))
     if settings.metrics in _READERS:
-        found.append(Route("metrics", "/metrics", metrics, roles=_READERS[settings.metrics]))
+        found.append(
+            Route("metrics", "/metrics", Scrape(settings), roles=_READERS[settings.metrics])
+        )
     elif settings.metrics != "off":
         raise SettingError(f"CARBOY_METRICS must be off, closed or open, not {settings.metrics!r}")
     return tuple(found)

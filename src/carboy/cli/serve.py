@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 from msgspec.structs import replace
+from sqlalchemy.engine import Engine
 
+from ..ops.connections import room
 from ..serve import (
     Served,
     ServerOptions,
@@ -30,6 +32,8 @@ from .targets import (
     target_options,
     with_faults,
 )
+
+_SPARE_THREADS = 8
 
 
 @click.command()
@@ -70,16 +74,44 @@ def _serve(
 ) -> None:
     if reload and target.is_database:
         raise TargetError("--reload is for MODULE:APP; a database has no Python files")
+    target = replace(target, connections=threads)
     served = load(target)
     warning = require_migrated(served, target)
     if warning is not None:
         click.echo(f"carboy: {warning}", err=True)
-    # Each worker opens its own connections.
-    served.close()
-    target = replace(target, connections=threads)
+    if served.engine is not None:
+        target = replace(target, connections=connections_each(served.engine, workers, threads))
+        # Each worker opens its own connections.
+        served.close()
     address, port = reserve(address, port)
-    options = ServerOptions(address, port, workers, threads, reload, served.metrics)
+    every = _all_threads(served, threads)
+    options = ServerOptions(address, port, workers, every, reload, served.metrics)
     run(target, options, ready=lambda: announce(served, target, options))
+
+
+def _all_threads(served: Served, threads: int) -> int:
+    """The threads of a worker: some are left when all that may wait for the database do.
+
+    An application has views of its own, for which it has as many as it was given; one that was
+    given a single thread may not bear more.
+    """
+    if served.engine is not None:
+        return served.held + _SPARE_THREADS
+    return served.held + threads if threads > 1 else 1
+
+
+def connections_each(engine: Engine, workers: int, threads: int) -> int:
+    """A connection for each thread, as far as the database has room for them; says so if not."""
+    most = room(engine)
+    if most is None or workers * threads <= most:
+        return threads
+    each = max(1, most // workers)
+    click.echo(
+        f"carboy: the database has room for {most} connections, so each of {workers} workers "
+        f"uses {each}, and not {threads}",
+        err=True,
+    )
+    return each
 
 
 def announce(served: Served, target: Target, options: ServerOptions) -> None:

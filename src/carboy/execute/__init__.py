@@ -1,7 +1,8 @@
 """Plans to results."""
 
 from .database import Database
-from .errors import RETRY_AFTER, api_error
+from .deadline import RETRY_AFTER, Within
+from .errors import api_error
 from .history import execute_history
 from .read import execute_read
 from .statements import notice_statements
@@ -11,6 +12,7 @@ from .write import execute_write
 __all__ = [
     "RETRY_AFTER",
     "Database",
+    "Within",
     "api_error",
     "execute_history",
     "execute_read",

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from ..access import Actor
-from ..errors import InternalError, Unauthorized
+from ..errors import ApiError, InternalError, Unauthorized
 from ..sql import Statement, compile_select, exact_text
 from .database import Database
 from .errors import is_missing_table
@@ -85,8 +85,8 @@ class ApiKeys:
             return
         used = sa.update(TABLE).where(TABLE.c.prefix == prefix)
         with (
-            suppress(*database.errors),
-            database.engine.connect() as connection,
+            suppress(ApiError, *database.errors),
+            database.connect() as connection,
             _impatient(connection),
         ):
             connection.execute(used.values(last_used_at=int(time.time())))

@@ -92,7 +92,7 @@ def write_error(
         return api_error(error, database.engine)
     if connection is None:
         # The write's own transaction is over.
-        with database.engine.connect() as fresh:
+        with database.connect() as fresh:
             database.tell(fresh, plan.access.who)
             return _told(found, plan, fresh)
     return _told(found, plan, connection)

@@ -2,39 +2,91 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, registry
-from sqlalchemy.pool import ManagesConnection, StaticPool
+from sqlalchemy.pool import ManagesConnection, Pool, QueuePool, StaticPool
 
 from ..access import Actor
-from ..errors import BadRequest, LimitExceeded
+from ..errors import ApiError, BadRequest, LimitExceeded
 from ..events import mark, statement_ran
 from ..plan.nodes import ReadPlan, searches
 from ..schema import Resource
 from ..sql import Statement, compile_read, dialect_for
+from .deadline import Deadline, Within, has_passed, too_late
 from .errors import api_error
+from .gate import Gate
 from .keys import KeysInFlight
 from .row_security import TELL, told
+from .watcher import Watched
 
 _PREPARED = "carboy_prepared"
+_INHERITED: list[Pool] = []
+
+
+class Place:
+    """A ``with`` block that has a place at a database; see ``Database.place``.
+
+    Who has one and waited for another could wait for itself, so there is one for each request.
+    """
+
+    __slots__ = ("_database", "_deadline", "_within")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deadline: Deadline | None = None
+
+    def __enter__(self) -> Deadline:
+        database = self._database
+        self._within = Within(database.deadline)
+        deadline = self._within.__enter__()
+        if not deadline.inside:
+            try:
+                database.gate.enter(deadline, database.engine.pool)
+            except ApiError:
+                self._within.__exit__()
+                raise
+            deadline.inside = True
+            self._deadline = deadline
+        return deadline
+
+    def __exit__(self, *_: object) -> None:
+        if self._deadline is not None:
+            self._deadline.inside = False
+            self._database.gate.leave()
+        self._within.__exit__()
 
 
 class Database:
     """An engine, what its SQL looks like, and the statements compiled for it so far.
 
-    With ``row_security`` the database is told who asks, in the transaction of each statement.
+    With ``row_security`` the database is told who asks, in the transaction of each statement. A
+    request may take ``deadline`` seconds; as many as ``queue`` wait for a connection.
     """
 
-    def __init__(self, engine: Engine, *, statements: int, row_security: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        statements: int,
+        row_security: bool = False,
+        deadline: float = 15,
+        queue: int = 100,
+    ) -> None:
         self.engine = engine
         self.row_security = row_security
+        self.deadline = deadline
+        self.gate = Gate(engine.pool, queue, deadline)
+        self._watched = Watched(engine)
         self.dialect = dialect_for(engine.dialect.name)
         self._size = statements
         self._statements: OrderedDict[object, Statement] = OrderedDict()
@@ -46,6 +98,45 @@ class Database:
         self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"
+        _DATABASES.add(self)
+
+    def place(self) -> Place:
+        """One of as many places as there are connections; every connection is taken within one.
+
+        It is within the request's deadline, or one of its own. Raises Unavailable and
+        DeadlineExceeded.
+        """
+        return Place(self)
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A connection, as SQLAlchemy has them."""
+        with self.place(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def watched(self, connection: sa.Connection | ManagesConnection) -> Iterator[None]:
+        """End what a connection of somebody else's does, such as a session's, if it is late."""
+        with Within(self.deadline):
+            managed = connection.connection if isinstance(connection, sa.Connection) else connection
+            watch = self._watched.begin(managed, connection.invalidate)
+            try:
+                yield
+            finally:
+                if watch is not None:
+                    watch.release()
+
+    def forget_connections(self) -> None:
+        """Leave the pooled connections alone: they are those of the process that was forked.
+
+        Both would read from one socket. They aren't closed either, which would end them there.
+        """
+        self._lock, self._doing, self.keys = threading.Lock(), threading.Lock(), KeysInFlight()
+        self.gate = Gate(self.engine.pool, self.gate.queue, self.deadline)
+        if isinstance(self.engine.pool, QueuePool):
+            # Kept, for a connection that nobody refers to is closed.
+            _INHERITED.append(self.engine.pool)
+            self.engine.dispose(close=False)
 
     def statement(self, key: object, build: Callable[[], Statement]) -> Statement:
         """The kept statement for a plan, or a newly built one; the oldest unused is dropped."""
@@ -67,10 +158,15 @@ class Database:
         """Run what each process needs once, such as making a table; others wait for it."""
         if name in self._done:
             return
-        with self._doing:
-            if name not in self._done:
-                run()
-                self._done.add(name)
+        with self.place() as deadline:
+            if not self._doing.acquire(timeout=max(0, deadline.left)):
+                raise too_late()
+            try:
+                if name not in self._done:
+                    run()
+                    self._done.add(name)
+            finally:
+                self._doing.release()
 
     def read_statement(self, plan: ReadPlan) -> Statement:
         """The statement of a read plan."""
@@ -83,14 +179,12 @@ class Database:
 
     def _inspect(self) -> None:
         """Let the dialect look for indexes, once, before the first search is compiled."""
-        try:
-            connection = self.engine.raw_connection()
+        with self.place():
             try:
-                self.dialect.inspect(connection.driver_connection)
-            finally:
-                connection.close()
-        except self.errors as error:
-            raise api_error(error, self.engine) from error
+                with self.connect() as connection:
+                    self.dialect.inspect(connection.connection.driver_connection)
+            except self.errors as error:
+                raise api_error(error, self.engine) from error
         self._inspected = True
 
     def fetch(
@@ -104,12 +198,13 @@ class Database:
             parameters = statement.bind(values)
         except (ValueError, OverflowError) as error:
             raise BadRequest("a value in the request can't be stored in its column") from error
-        try:
-            return self._fetch(
-                statement.sql, parameters, who if self.row_security else None, retry=True
-            )
-        except self.errors as error:
-            raise api_error(error, self.engine) from error
+        with self.place():
+            try:
+                return self._fetch(
+                    statement.sql, parameters, who if self.row_security else None, retry=True
+                )
+            except self.errors as error:
+                raise api_error(error, self.engine) from error
 
     def mapper(self, resource: Resource) -> Mapper[Any]:
         """The mapper that writes go through: a table without a class gets one of its own."""
@@ -144,7 +239,8 @@ class Database:
         pool = self.engine.pool
         if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
             # Its one connection is everybody's: to give it back would roll a session's work back.
-            return self._run(pool.connection, sql, parameters, who)
+            with self.watched(pool.connection):
+                return self._run(pool.connection, sql, parameters, who)
         connection = self.engine.raw_connection()
         try:
             return self._run(connection, sql, parameters, who)
@@ -152,12 +248,13 @@ class Database:
             if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
                 raise
             connection.invalidate(error)
-            if not retry:
+            if not retry or has_passed():
                 raise
         finally:
             connection.close()
-        # The others in the pool are as old as the one that broke.
-        self.engine.dispose()
+        if self.engine.pool is pool:
+            # The others in it are as old as the one that broke.
+            self.engine.dispose()
         return self._fetch(sql, parameters, who, retry=False)
 
     def _run(
@@ -195,12 +292,15 @@ class Database:
         if self.dialect.was_cut(cursor):
             # The application may have changed what the connection was told.
             self.dialect.prepare(cursor.connection)
-            raise LimitExceeded("the answer is larger than the database can make; ask for less")
+            raise LimitExceeded(
+                "the answer is larger, or nested deeper, than the database can make; ask for less"
+            )
 
     def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""
         if _PREPARED not in connection.info:
             self.dialect.prepare(connection.driver_connection)
+            self._watched.driver.limit_waiting(connection.driver_connection, self.deadline)
             connection.info[_PREPARED] = True
 
     def _driver_error(self) -> type[Any]:
@@ -208,6 +308,19 @@ class Database:
         assert dbapi is not None
         error: type[Any] = dbapi.Error
         return error
+
+
+_DATABASES: WeakSet[Database] = WeakSet()
+
+
+def _forget_connections() -> None:
+    for database in list(_DATABASES):
+        database.forget_connections()
+
+
+# Servers that fork their workers from a process that has loaded the application. To look at the
+# process's number in each request would do it as well, and cost each request.
+os.register_at_fork(after_in_child=_forget_connections)
 
 
 def to_bytes(body: Any) -> bytes:

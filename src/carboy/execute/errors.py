@@ -16,6 +16,7 @@ from ..errors import (
     LimitExceeded,
     Unavailable,
 )
+from .deadline import RETRY_AFTER, has_passed, too_late
 
 # MariaDB's; it takes the savepoints away, so that going back to one may be the error seen.
 DEADLOCK = (1213, 1305)
@@ -31,11 +32,12 @@ _STATES = {
 }
 _OF_CLIENT = range(2000, 3000)
 _SQLITE_LIMITS = ("too many", "too large", "too big", "stack overflow", "pattern too complex")
-RETRY_AFTER = ("Retry-After", "1")
 
 
 def api_error(error: Exception, engine: Engine) -> ApiError:
     """What a database's error means to the client."""
+    if has_passed():
+        return too_late()
     if isinstance(error, sa.exc.TimeoutError):
         return Unavailable("no free database connection; try again", headers=[RETRY_AFTER])
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -51,6 +53,9 @@ def api_error(error: Exception, engine: Engine) -> ApiError:
         return LimitExceeded("the request asks for more than one statement of this database can do")
     if state == "42501":
         return Forbidden("the database user may not do this")
+    if state == "57014":
+        # The server has a limit of its own for statements.
+        return too_late()
     if state.startswith(("40", "55", "57", "53")) or "locked" in str(original):
         return Unavailable("the database is busy; try again", headers=[RETRY_AFTER])
     if "overflow" in str(original) or isinstance(original, OverflowError):

@@ -42,7 +42,7 @@ def make_ready(database: Database, once: Once) -> None:
     now = time.monotonic()
     if now - keys.pruned > _PRUNE_SECONDS:
         keys.pruned = now
-        with database.engine.begin() as connection:
+        with database.connect() as connection, connection.begin():
             connection.execute(sa.delete(TABLE).where(TABLE.c.created_at < _oldest(once)))
 
 

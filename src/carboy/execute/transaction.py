@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Actor
 from .database import Database
+from .deadline import has_passed, unknown_outcome
 from .errors import DEADLOCK, error_number
 
 T = TypeVar("T")
@@ -26,15 +27,24 @@ _DEADLOCKS = 3
 @contextmanager
 def transaction(database: Database, who: Actor, *, commit: bool = True) -> Iterator[Session]:
     """A Session whose connection is the only one used; committed at the end unless told not to."""
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         database.prepare(connection.connection)
         with _begun(connection), _session(connection) as session:
             database.tell(connection, who)
             yield session
             if commit:
-                session.commit()
+                _commit(session)
             else:
                 session.rollback()
+
+
+def _commit(session: Session) -> None:
+    try:
+        session.commit()
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated and error.statement is None:
+            raise unknown_outcome() from error
+        raise
 
 
 def _session(connection: sa.Connection) -> Session:
@@ -87,6 +97,8 @@ def retried(database: Database, run: Callable[[], T]) -> T:
         try:
             return run()
         except sa.exc.DBAPIError as error:
+            if has_passed():
+                raise
             is_stale = error.connection_invalidated and error.statement is not None
             if is_stale or _is_replanned(error):
                 # The others in the pool are as old.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -24,11 +26,8 @@ def execute_view(
     statement, values = _compiled(database, planned)
     try:
         if session is not None:
-            session.flush()
-            # The session itself knows where the default database is.
-            where = {"bind": database.engine} if planned.plan.bind is not None else {}
-            connection = session.connection(bind_arguments=where)
-            row = database.fetch_within(connection, statement, values, who)
+            own = session() if isinstance(session, scoped_session) else session
+            row = _within(database, own, planned.plan.bind, statement, values, who)
         else:
             row = database.fetch(statement, values, who)
     except IntegrityError:
@@ -41,6 +40,26 @@ def execute_view(
     if planned.plan.one:
         return ReadResult(to_bytes(row[0]))
     return ReadResult(to_bytes(row[0]), rows=row[1], total=row[2])
+
+
+def _within(
+    database: Database,
+    session: Session,
+    bind: str | None,
+    statement: Statement,
+    values: Sequence[Any],
+    who: Actor,
+) -> Sequence[Any] | None:
+    """The row of a statement in a session, which has its connection already, or takes one."""
+    with ExitStack() as stack:
+        if not session.in_transaction():
+            stack.enter_context(database.place())
+        # The session itself knows where the default database is.
+        where = {"bind": database.engine} if bind is not None else {}
+        connection = session.connection(bind_arguments=where)
+        stack.enter_context(database.watched(connection))
+        session.flush()
+        return database.fetch_within(connection, statement, values, who)
 
 
 def _compiled(database: Database, planned: PlannedView) -> tuple[Statement, tuple[Any, ...]]:

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from ..access import ANONYMOUS, NOBODY, Actor
-from ..errors import CommandError
+from ..errors import ApiError, CommandError
+from ..events import TRACE
 from ..execute import Database
 from ..execute.transaction import transaction
 from .table import TABLE, State, is_there, make_ready, now
@@ -45,7 +46,10 @@ class NewJob(Struct, frozen=True):
 
 
 class Claimed(Struct, frozen=True):
-    """A job that this worker has: nobody else does until its lease ends."""
+    """A job that this worker has: nobody else does until its lease ends.
+
+    ``request_id`` is that of the request that queued it, if one did.
+    """
 
     id: str
     name: str
@@ -55,6 +59,7 @@ class Claimed(Struct, frozen=True):
     attempts: int
     max_attempts: int
     claim: str
+    request_id: str | None
 
 
 class StoredError(Struct, frozen=True, omit_defaults=True):
@@ -105,6 +110,7 @@ def add(database: Database, connection: sa.Connection, job: NewJob) -> str:
         "key": job.key,
         "arguments": job.arguments.decode(),
         "actor": encode_actor(job.actor),
+        "request_id": trace.id if (trace := TRACE.get()) is not None else None,
         "state": "queued",
         "due_at": job.due_at if job.due_at is not None else moment,
         "attempts": 0,
@@ -122,7 +128,7 @@ def add(database: Database, connection: sa.Connection, job: NewJob) -> str:
 
 def find(database: Database, id_: str) -> sa.Row[Any] | None:
     """The row of a job."""
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         if not is_there(connection):
             return None
         return connection.execute(sa.select(TABLE).where(_C.id == id_)).first()
@@ -170,6 +176,7 @@ def _claimed(row: sa.Row[Any], token: str) -> Claimed:
         attempts=row.attempts + 1,
         max_attempts=row.max_attempts,
         claim=token,
+        request_id=row.request_id,
     )
 
 
@@ -242,7 +249,7 @@ def beat(database: Database, beats: Iterable[Beat], lease: int) -> None:
 def held(database: Database, claims: Collection[Claimed]) -> dict[str, bool]:
     """The claims that still hold, each with whether its job is asked to stop."""
     query = sa.select(_C.claim, _C.cancelling).where(_C.id.in_([each.id for each in claims]))
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         return {row.claim: row.cancelling for row in connection.execute(query)}
 
 
@@ -288,14 +295,14 @@ def listed(database: Database, states: Sequence[State] = (), limit: int = 50) ->
     query = sa.select(TABLE).order_by(_C.created_at.desc(), _C.id).limit(limit)
     if states:
         query = query.where(_C.state.in_(states))
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         return list(connection.execute(query)) if is_there(connection) else []
 
 
 def counts(database: Database) -> dict[State, int]:
     """How many jobs there are of each state."""
     query = sa.select(_C.state, sa.func.count()).group_by(_C.state)
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         if not is_there(connection):
             return {}
         return {row[0]: row[1] for row in connection.execute(query)}
@@ -329,7 +336,7 @@ def is_owner(actor: Actor | None, who: Actor) -> bool:
 def is_due(database: Database) -> bool:
     """Whether a job waits for a worker; asked before ``claim``, which on SQLite takes its turn."""
     query = sa.select(_C.id).where(_C.due_at <= now()).limit(1)
-    with database.engine.connect() as connection:
+    with database.connect() as connection:
         return connection.scalar(query) is not None
 
 
@@ -355,3 +362,8 @@ def mark_unsent(database: Database, ids: Collection[str]) -> None:
     with transaction(database, ANONYMOUS) as session:
         unsent = sa.update(TABLE).where(_C.id.in_(ids)).values(sent_at=None)
         session.connection().execute(unsent)
+
+
+def failures(database: Database) -> tuple[type[Exception], ...]:
+    """What is raised where the database is away, busy or slow."""
+    return (*database.errors, ApiError)

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import ApiError
+from ..events import Trace, request_id, traced
+from ..execute import Within
 from ..pipeline import Api
 from ..respond import respond_error
 from . import queue
@@ -35,6 +37,12 @@ def attempt(jobs: Jobs, job: Job) -> None:
 
     Where even that can't be stored, the job is taken again when its lease ends.
     """
+    number = job.claimed.request_id or request_id()
+    with traced(Trace(number, jobs.api.subscribers)):
+        _attempt(jobs, job)
+
+
+def _attempt(jobs: Jobs, job: Job) -> None:
     database, claimed = jobs.api.database, job.claimed
     function = jobs.functions.get(claimed.name)
     try:
@@ -42,10 +50,12 @@ def attempt(jobs: Jobs, job: Job) -> None:
             error = StoredError("UnknownJob", f"this application has no job {claimed.name!r}")
             queue.fail(database, claimed, error, None)
             return
-        _run(jobs, function, job)
+        # In place of a request's deadline, which would end its transaction.
+        with Within(jobs.api.settings.jobs_timeout):
+            _run(jobs, function, job)
     except LeaseLost:
         logger.warning("job %s (%s): its lease has ended; left alone", claimed.id, claimed.name)
-    except database.errors as error:
+    except queue.failures(database) as error:
         logger.warning("job %s (%s): %s", claimed.id, claimed.name, error)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ..execute import Database
 from ..execute.tables import create_missing, create_table
-from ..sql.column_types import exact_text, long_text
+from ..sql import exact_text, long_text
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
 """``failed`` will be tried again; ``dead`` won't."""
@@ -24,7 +24,8 @@ TABLE = sa.Table(
     sa.Column("name", exact_text(100), nullable=False),
     sa.Column("key", exact_text(255)),
     sa.Column("arguments", long_text(), nullable=False),
-    sa.Column("actor", sa.Text),
+    sa.Column("actor", long_text()),
+    sa.Column("request_id", sa.String(128)),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("due_at", sa.BigInteger, index=True),
     sa.Column("sent_at", sa.BigInteger),

@@ -99,6 +99,18 @@ CHECKS = (
         check_settings.rate_limit_memory,
     ),
     Check(
+        "open-metrics",
+        "warning",
+        "`CARBOY_METRICS` is `open`.",
+        check_settings.open_metrics,
+    ),
+    Check(
+        "server-timing",
+        "warning",
+        "`CARBOY_SERVER_TIMING` is on in production.",
+        check_settings.server_timing,
+    ),
+    Check(
         "dotenv",
         "warning",
         "There is a file `.env`, and no `python-dotenv` to read it.",
@@ -175,7 +187,7 @@ DATABASE_CHECKS = (
     Check(
         "max-connections",
         "warning",
-        "The pools of all workers may open more connections than PostgreSQL takes.",
+        "The pools of all workers may open more connections than the database takes.",
         check_database.max_connections,
     ),
     Check(

@@ -11,15 +11,9 @@ from sqlalchemy.sql.elements import ColumnClause
 from ..schema import Relation
 from .api_keys import list_keys
 from .checked import Checked, Fault, listed
+from .connections import room
 from .search_index import can_have_index, has_search_index
 
-# Least of what the server, the database and the role allow; -1 means any number.
-_ROOM = sa.text(
-    "SELECT current_setting('max_connections')::int"
-    " - current_setting('superuser_reserved_connections')::int,"
-    " (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),"
-    " (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)"
-)
 # Other kinds of index don't find rows by equality.
 _ORDERED = ("btree", "hash")
 
@@ -49,15 +43,14 @@ def tables(app: Checked) -> Iterator[Fault]:
 
 
 def max_connections(app: Checked) -> Iterator[Fault]:
-    """PostgreSQL refuses the connections that are too many."""
-    if app.engine.dialect.name != "postgresql" or app.connections is None:
+    """The database refuses the connections that are too many."""
+    most = room(app.engine) if app.connections is not None else None
+    if most is None or app.connections is None:
         return
-    with app.engine.connect() as connection:
-        room = min(limit for limit in connection.execute(_ROOM).one() if limit >= 0)
-    if app.workers * app.connections > room:
+    if app.workers * app.connections > most:
         yield Fault(
             f"{app.workers} workers with pools of {app.connections} connections may open "
-            f"{app.workers * app.connections}; PostgreSQL has room for {room}",
+            f"{app.workers * app.connections}; the database has room for {most}",
             "lower pool_size and max_overflow, or the workers; or raise max_connections",
         )
 

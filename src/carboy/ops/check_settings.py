@@ -124,6 +124,25 @@ def rate_limit_memory(app: Checked) -> Iterator[Fault]:
         )
 
 
+def open_metrics(app: Checked) -> Iterator[Fault]:
+    """Whoever reaches the port sees how much is asked, and of what."""
+    if app.settings.metrics == "open":
+        yield Fault(
+            "CARBOY_METRICS is open: everybody who reaches /metrics reads it",
+            "set it to closed, and give Prometheus a key with the role metrics; or see to it that "
+            "nobody else reaches the port",
+        )
+
+
+def server_timing(app: Checked) -> Iterator[Fault]:
+    """How long something took can tell what it found."""
+    if app.settings.server_timing and app.settings.profile == "production":
+        yield Fault(
+            "CARBOY_SERVER_TIMING is on: answers tell everybody how long each stage took",
+            "leave it out of what production sets",
+        )
+
+
 def dotenv(app: Checked) -> Iterator[Fault]:
     """Settings that somebody wrote down aren't read."""
     if unread_dotenv():

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.engine import Engine
-from sqlalchemy.pool import QueuePool
 
 from ..access import Policy
+from ..execute.gate import limit_of
 from ..schema import Schema
 from ..settings import Settings
 from .migrate import Migrations
@@ -44,11 +44,7 @@ class Checked(Struct, frozen=True, eq=False):
     @property
     def connections(self) -> int | None:
         """The most that a worker's pool opens; None where it has no limit, or can't be told."""
-        pool = self.engine.pool
-        # There is no public name for the overflow's limit; -1 is none, as is a size of 0.
-        if not isinstance(pool, QueuePool) or pool.size() == 0 or pool._max_overflow < 0:
-            return None
-        return pool.size() + pool._max_overflow
+        return limit_of(self.engine.pool)
 
 
 class Fault(Struct, frozen=True):

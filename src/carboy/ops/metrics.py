@@ -6,8 +6,9 @@ With PROMETHEUS_MULTIPROC_DIR, which ``carboy serve`` sets for several workers, 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from threading import Lock
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec.structs import asdict
@@ -20,7 +21,9 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from sqlalchemy.engine import Engine
 
 from ..events import Event, StatementRan
@@ -38,7 +41,7 @@ REQUEST_SECONDS = Histogram(
 )
 STATEMENT_SECONDS = Histogram(
     "carboy_statement_seconds",
-    "Seconds that the database took for a statement of a request.",
+    "Seconds that the database took for a statement of a request or a job.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 ROWS = Counter(
@@ -52,6 +55,7 @@ POOL = Gauge(
     ("database", "state"),
     multiprocess_mode="livesum",
 )
+JOBS_HELP = "Background jobs, by state."
 
 
 class Metrics:
@@ -90,10 +94,29 @@ class Metrics:
                         POOL.labels(bind or "", state).set(number)
 
 
-def exposition() -> tuple[str, bytes]:
-    """All metrics in Prometheus's text format: its content type, and the text."""
+class _Jobs(Collector):
+    """Jobs as they are now, which nothing has to count."""
+
+    def __init__(self, states: Mapping[Any, int]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterator[Metric]:
+        found = GaugeMetricFamily("carboy_jobs", JOBS_HELP, labels=("state",))
+        for state, number in self._states.items():
+            found.add_metric((state,), number)
+        yield found
+
+
+def exposition(jobs: Mapping[Any, int] | None) -> tuple[str, bytes]:
+    """All metrics in Prometheus's text format: its content type, and the text.
+
+    ``jobs`` is how many there are by state; None where nobody can tell.
+    """
     registry: CollectorRegistry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return CONTENT_TYPE_LATEST, generate_latest(registry)
+    now = CollectorRegistry()
+    if jobs is not None:
+        now.register(_Jobs(jobs))
+    return CONTENT_TYPE_LATEST, generate_latest(registry) + generate_latest(now)

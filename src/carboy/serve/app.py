@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine
 from werkzeug.wrappers import Response
 
 from ..access import CLOSED, OPEN, PUBLIC
-from ..extension import Carboy, api_of, built_api, engine_of, settings_of
+from ..extension import Carboy, built_api, engine_of, settings_of
 from ..pipeline import Api
 from ..schema import Reflected, Schema, SchemaError, reflect
 from ..settings import SettingError, Settings, outside, read_settings
@@ -62,8 +62,9 @@ class Target(Struct, frozen=True):
 class Served(Struct, frozen=True, eq=False):
     """An application, and what people want to know of it.
 
-    ``reflected`` is None for an application, ``api`` too for one without Carboy. ``metrics`` says
-    whether it counts any.
+    ``reflected`` is None for an application, ``api`` too for one without Carboy. ``held`` is the
+    most requests of a process that the database can hold up; ``metrics`` says whether it counts
+    any.
     """
 
     wsgi: Callable[..., Any]
@@ -74,6 +75,7 @@ class Served(Struct, frozen=True, eq=False):
     writable: bool = False
     engine: Engine | None = None
     metrics: bool = False
+    held: int = 0
 
     def close(self) -> None:
         """Give back the connections of a database's engine."""
@@ -172,7 +174,7 @@ def _load_database(target: Target) -> Served:
         reflected = _reflect(engine, target)
         app = reflected_app(engine, reflected, target)
         with app.app_context():
-            schema = api_of(app).schema
+            api = built_api(app)
     except (SchemaError, SettingError) as error:
         engine.dispose()
         raise TargetError(str(error)) from None
@@ -183,12 +185,13 @@ def _load_database(target: Target) -> Served:
     return Served(
         wsgi=app,
         title=str(sqlite_path(engine.url)) if is_file else shown(engine.url),
-        api=schema,
+        api=api.schema,
         prefix=target.prefix.rstrip("/"),
         reflected=reflected,
         writable=target.writable,
         engine=engine,
         metrics=settings_of(app).metrics != "off",
+        held=api.database.gate.held,
     )
 
 
@@ -224,15 +227,16 @@ def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask
 
 def _load_application(text: str) -> Served:
     wsgi = _find_application(text)
-    schema, prefix, metrics = None, "", False
+    schema, prefix, metrics, held = None, "", False, 0
     if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
         try:
             with wsgi.app_context():
-                schema, prefix = api_of(wsgi).schema, settings_of(wsgi).prefix
-                metrics = settings_of(wsgi).metrics != "off"
+                api, settings = built_api(wsgi), settings_of(wsgi)
         except (SchemaError, SettingError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
-    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix.rstrip("/"), metrics=metrics)
+        schema, held = api.schema, api.database.gate.held
+        prefix, metrics = settings.prefix.rstrip("/"), settings.metrics != "off"
+    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix, metrics=metrics, held=held)
 
 
 def _find_application(text: str) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from ..jobs import Jobs, Runner
 from ..settings import SettingError, outside, read_settings
 from .app import Target, application
 from .errors import TargetError
+from .metrics import forget_process
 
 _AGAIN_SECONDS = 1.0
 _STOP_SECONDS = 30.0
@@ -85,6 +86,7 @@ class Beside:
             if self._stopped.is_set():
                 process.terminate()
             process.join()
+            forget_process(process.pid)
             if process.exitcode == 0:
                 # It had nothing to do, or can't do it: until the code is another.
                 self._changed.wait()

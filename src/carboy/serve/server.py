@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
+import logging
 import multiprocessing
 import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,15 +22,17 @@ from msgspec import Struct
 from .app import Target, load
 from .errors import TargetError
 from .jobs import Beside, run_beside
+from .metrics import metrics_folder
 
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.05
 
 
 class ServerOptions(Struct, frozen=True):
-    """Where to listen, and how many requests to answer at a time: ``workers * threads``.
+    """Where to listen, and how many requests to work on at a time: ``workers * threads``.
 
-    With ``metrics`` the workers count together.
+    So many threads are there at most: they start as they are needed. With ``metrics`` the workers,
+    and what runs jobs beside them, count together.
     """
 
     host: str = "127.0.0.1"
@@ -70,7 +73,7 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
     waiter = threading.Thread(target=_when_listening, args=(options, stopped, begin), daemon=True)
     waiter.start()
     try:
-        counting = metrics_folder() if options.workers > 1 and options.metrics else nullcontext()
+        counting = metrics_folder() if options.metrics else nullcontext()
         with counting, _jobs_beside(target, options, listening):
             server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
     finally:
@@ -89,34 +92,29 @@ def _jobs_beside(
     return beside
 
 
-@contextmanager
-def metrics_folder() -> Iterator[None]:
-    """A folder in which the processes that are started meanwhile add up their metrics.
-
-    One that the environment names already is left as it is.
-    """
-    name = "PROMETHEUS_MULTIPROC_DIR"
-    if name in os.environ:
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="carboy-metrics-") as folder:
-        os.environ[name] = folder
-        try:
-            yield
-        finally:
-            del os.environ[name]
-
-
 def worker_application(target: Target) -> Callable[..., Any]:
     """The application, in a process that serves it."""
     # A terminal sends Ctrl-C to every process; it is for the server, which ends its workers.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    atexit.register(_leave)
     try:
         return load(target).wsgi
     except TargetError as error:
+        atexit.unregister(_leave)
         click.echo(f"carboy: {error}", err=True)
         sys.exit(1)
+
+
+def _leave() -> None:
+    """End a worker that has answered everything, once the application's own ends have run.
+
+    Threads of the server that wake up while Python itself ends would abort the process.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def resolve(host: str) -> str:

@@ -1,6 +1,6 @@
 """Plans to SQL: SQLAlchemy Core builds it, one module a database holds every difference."""
 
-from .column_types import exact_text, long_bytes
+from .column_types import exact_text, long_bytes, long_text
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
 from .expressions import own_column
@@ -21,6 +21,7 @@ __all__ = [
     "keyed_objects",
     "locked_rows",
     "long_bytes",
+    "long_text",
     "own_column",
     "rows_left",
     "rows_with",

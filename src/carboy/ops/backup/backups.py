@@ -8,7 +8,7 @@ import io
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -35,6 +35,7 @@ State: TypeAlias = Literal["verified", "unverified", "damaged"]
 
 _CHUNK = 1 << 20
 _NAME = re.compile(r"(?P<database>[\w.-]+)-(?P<at>\d{8}T\d{6}Z)-[0-9a-f]{6}", re.ASCII)
+_FILE = re.compile(r"[a-z][a-z.]*")
 _UNFINISHED = dt.timedelta(days=2)
 
 
@@ -78,15 +79,23 @@ def no_step(what: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def create_backup(url: sa.URL, place: str, *, step: Step = no_step) -> str:
+def backup_name(url: sa.URL) -> str:
+    """A new name, of the database, of now, and of chance."""
+    name = database_of(url).name
+    label = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-") or "database"
+    return f"{label}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def create_backup(url: sa.URL, place: str, *, name: str | None = None, step: Step = no_step) -> str:
     """Back a database up to a folder or an fsspec URL; answers the backup's name.
+
+    ``name`` is one of ``backup_name``.
 
     It counts once ``verify_backup`` has restored it. Raises BackupError, and leaves nothing then.
     """
     database, store = database_of(url), store_at(place)
+    name = name or backup_name(url)
     now = dt.datetime.now(dt.UTC)
-    label = re.sub(r"[^\w.-]+", "_", database.name, flags=re.ASCII).strip("._-") or "database"
-    name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with faults(place), store.writing(name) as create:
         counted = _Counted(create, step)
         dumped = database.dump(counted.create, step)
@@ -179,7 +188,9 @@ def prune_backups(place: str, database: str, keep: int) -> list[str]:
     old = [backup.name for backup in whole if backup.name not in kept]
     with faults(place):
         for name in [*old, *_unfinished(store)]:
-            store.delete(name)
+            # Another process may have deleted it in between.
+            with suppress(FileNotFoundError):
+                store.delete(name)
     return old
 
 
@@ -276,6 +287,8 @@ def _manifest(store: Store, name: str) -> tuple[Manifest, str]:
     manifest = unseal(data, Manifest, f"{name}/{MANIFEST}")
     if manifest.name != name:
         raise BackupError(f"{name}/{MANIFEST} is that of another backup, {manifest.name}")
+    if not all(_FILE.fullmatch(file) for file in manifest.files):
+        raise BackupError(f"{name}/{MANIFEST} names files outside of the backup")
     return manifest, hashlib.sha256(data).hexdigest()
 
 

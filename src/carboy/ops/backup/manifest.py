@@ -90,7 +90,7 @@ def unseal(data: bytes, kind: type[_T], file: str) -> _T:
         raise BackupError(f"{file} is damaged: its checksum doesn't fit")
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise BackupError(f"{file} is of another version of Carboy: {error}") from None
 
 

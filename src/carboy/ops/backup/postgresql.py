@@ -355,7 +355,8 @@ def _swapped(server: psycopg.Connection[Any], name: str, scratch: str, old: str 
     """Rename both databases at once; False while somebody is connected to one of them."""
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = ANY(%s) AND backend_type = 'client backend'",
         [[name, scratch]],
     )
     try:

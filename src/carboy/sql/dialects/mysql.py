@@ -1,7 +1,7 @@
 """MariaDB 10.6 or newer.
 
 JSON is text here, and is put together as text: MariaDB's own functions forget at each border of a
-subquery that a text is JSON, and read no document that is nested deeper than 32 levels.
+subquery that a text is JSON, and read no document that is nested deeper than 31 levels.
 
 ``GROUP_CONCAT`` and ``CONCAT`` cut what is larger than the server's ``max_allowed_packet``. Both
 say so in a warning, which ``was_cut`` looks for.
@@ -31,7 +31,8 @@ SET group_concat_max_len = 1073741824, max_error_count = 65535,
     time_zone = '+00:00', collation_connection = 'utf8mb4_bin',
     sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO')
 """
-_CUT = {1260, 1301}
+# What doesn't fit, and JSON that is nested too deep to find anything in it.
+_CUT = {1260, 1301, 4040}
 _ANY_NUMBER = str(2**63 - 1)
 _MOST_DIGITS = 65
 _MOST_DECIMALS = 38
