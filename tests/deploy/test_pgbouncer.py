@@ -192,7 +192,9 @@ def guarded(database: str) -> Iterator[Worker]:
             "INSERT INTO mine SELECT n, mod(n, 3)::text FROM generate_series(1, 30) n;"
             "ALTER TABLE mine ENABLE ROW LEVEL SECURITY;"
             "CREATE POLICY own ON mine USING (owner = current_setting('carboy.actor_id', true));"
-            f"CREATE ROLE {name} LOGIN PASSWORD 'secret'; GRANT ALL ON mine TO {name}"
+            f"CREATE ROLE {name} LOGIN PASSWORD 'secret'; GRANT ALL ON mine TO {name};"
+            # Carboy's own tables, whichever test comes first.
+            f"GRANT CREATE ON SCHEMA public TO {name}"
         )
     url = engine.url.set(username=name, password="secret").render_as_string(hide_password=False)
     try:
