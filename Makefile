@@ -46,6 +46,8 @@ lock: $(VENV)/dev.stamp  ## Bring requirements/*.lock up to the newest versions
 	@$(COMPILE) --all-extras --group dev --output-file requirements/dev.lock
 	@$(COMPILE) --extra postgresql --extra server --group run \
 		--constraint requirements/dev.lock --output-file requirements/run.lock
+	@$(COMPILE) --all-extras --group run \
+		--constraint requirements/dev.lock --output-file requirements/deploy.lock
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command "make lock"

@@ -73,7 +73,7 @@ def postgresql(*, durable: bool = False) -> AbstractContextManager[str]:
     It doesn't wait for the disk unless ``durable`` is true, as a benchmark wants it.
     Raises ServerMissing if PostgreSQL is neither found nor can be installed.
     """
-    return _watched("postgresql", durable)
+    return _durably("postgresql", durable)
 
 
 def mariadb(*, durable: bool = False) -> AbstractContextManager[str]:
@@ -82,7 +82,7 @@ def mariadb(*, durable: bool = False) -> AbstractContextManager[str]:
     It doesn't wait for the disk unless ``durable`` is true, as a benchmark wants it.
     Raises ServerMissing if MariaDB is neither found nor can be installed.
     """
-    return _watched("mariadb", durable)
+    return _durably("mariadb", durable)
 
 
 def redis(*, durable: bool = False) -> AbstractContextManager[str]:
@@ -90,7 +90,7 @@ def redis(*, durable: bool = False) -> AbstractContextManager[str]:
 
     Raises ServerMissing if Redis is neither found nor can be installed.
     """
-    return _watched("redis", durable)
+    return _durably("redis", durable)
 
 
 # --- finding the programs ---
@@ -156,8 +156,8 @@ def _succeeds(command: Sequence[str]) -> bool:
 
 @contextmanager
 def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
-    account = _account("postgres")
-    with _folder("carboy-postgresql-", account) as home:
+    account = account_for("postgres")
+    with temporary_folder("carboy-postgresql-", account) as home:
         password = secrets.token_hex(16)
         password_file = home / "password"
         password_file.write_text(password)
@@ -165,14 +165,14 @@ def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
             shutil.chown(password_file, account, _group(account))
 
         def call(program: str, *arguments: str) -> None:
-            _call([str(programs / program), *arguments], home, account)
+            run_to_end([str(programs / program), *arguments], home, account)
 
         cluster = f"--pgdata={home / 'cluster'}"
         call(
             "initdb", cluster, "--no-sync", "--username=postgres", "--encoding=UTF8",
             f"--locale={_utf8_locale()}", "--auth=password", f"--pwfile={password_file}",
         )  # fmt: skip
-        port = _free_port()
+        port = free_port()
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": ""}
         if not durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -188,11 +188,13 @@ def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
 
 @contextmanager
 def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
-    account = _account("mysql")
+    account = account_for("mysql")
     # MariaDB waits for the disk at every CREATE TABLE, whatever it is told.
-    with _folder("carboy-mariadb-", account, within=None if durable else _memory()) as home:
+    with temporary_folder(
+        "carboy-mariadb-", account, within=None if durable else _memory()
+    ) as home:
         password = secrets.token_hex(16)
-        port = _free_port()
+        port = free_port()
         log = home / "log"
         setup = home / "setup.sql"
         # It is run before the first client is let in.
@@ -209,7 +211,7 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
             options += ["--innodb-flush-method=nosync", "--skip-innodb-file-per-table"]
             options += ["--innodb-log-file-size=32M", "--skip-sync-frm"]
         install = ["--auth-root-authentication-method=socket", "--skip-test-db"]
-        _call([str(_install_db(programs)), *options, *install], home, account)
+        run_to_end([str(_install_db(programs)), *options, *install], home, account)
         settings = {"socket": home / "socket", "port": port, "bind-address": "127.0.0.1"}
         # In a folder for temporary tables each server deletes those of the others when it starts.
         settings |= {"tmpdir": home, "init-file": setup, "log-error": log, "pid-file": home / "pid"}
@@ -221,8 +223,8 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         settings |= {"collation-server": "utf8mb4_nopad_bin", "skip-name-resolve": 1}
         settings |= {"innodb-strict-mode": 0}  # a table may be as wide as the longest of its rows
         options += [f"--{name}={value}" for name, value in settings.items()]
-        with _started([str(programs / "mariadbd"), *options], home, account) as server:
-            _await_listening(server, port, log)
+        with started([str(programs / "mariadbd"), *options], home, account) as server:
+            await_listening(server, port, log)
             yield f"mariadb+pymysql://carboy:{password}@127.0.0.1:{port}/test?ssl_disabled=true"
 
 
@@ -238,22 +240,22 @@ def _install_db(programs: Path) -> Path:
 
 @contextmanager
 def _run_redis(programs: Path, durable: bool) -> Iterator[str]:
-    account = _account("redis")
-    with _folder("carboy-redis-", account) as home:
+    account = account_for("redis")
+    with temporary_folder("carboy-redis-", account) as home:
         password = secrets.token_hex(16)
-        port = _free_port()
+        port = free_port()
         settings = {"bind": "127.0.0.1", "port": port, "requirepass": password, "dir": home}
         settings |= {"save": '""', "appendonly": "yes" if durable else "no"}
         settings |= {"appendfsync": "always", "logfile": home / "log"}
         # On its standard input, where no list of processes shows the password.
         said = "".join(f"{name} {value}\n" for name, value in settings.items())
-        with _started([str(programs / "redis-server"), "-"], home, account, said) as server:
-            _await_listening(server, port, home / "log")
+        with started([str(programs / "redis-server"), "-"], home, account, said) as server:
+            await_listening(server, port, home / "log")
             yield f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 @contextmanager
-def _started(
+def started(
     command: Sequence[str], home: Path, account: str | None, said: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
     """A server in the foreground, told ``said``, and killed at the end of the block."""
@@ -277,7 +279,8 @@ def _started(
             server.kill()
 
 
-def _await_listening(server: subprocess.Popen[str], port: int, log: Path) -> None:
+def await_listening(server: subprocess.Popen[str], port: int, log: Path) -> None:
+    """Wait until a server listens; RuntimeError with its log where it ends before that."""
     end = time.monotonic() + TIMEOUT
     while time.monotonic() < end and server.poll() is None:
         with socket.socket() as probe:
@@ -288,7 +291,7 @@ def _await_listening(server: subprocess.Popen[str], port: int, log: Path) -> Non
     raise RuntimeError(f"the server on port {port} didn't start:\n{said.strip()}")
 
 
-def _account(preferred: str) -> str | None:
+def account_for(preferred: str) -> str | None:
     """The account to run a server as: none but one's own, unless that is root."""
     if os.geteuid() != 0:
         return None
@@ -301,7 +304,9 @@ def _group(account: str) -> int:
 
 
 @contextmanager
-def _folder(prefix: str, account: str | None, *, within: Path | None = None) -> Iterator[Path]:
+def temporary_folder(
+    prefix: str, account: str | None, *, within: Path | None = None
+) -> Iterator[Path]:
     """A temporary folder that belongs to the account and goes with the block."""
     with tempfile.TemporaryDirectory(prefix=prefix, dir=within, ignore_cleanup_errors=True) as name:
         if account:
@@ -316,7 +321,7 @@ def _memory() -> Path | None:
     return shared if roomy else None
 
 
-def _call(command: Sequence[str], home: Path, account: str | None) -> None:
+def run_to_end(command: Sequence[str], home: Path, account: str | None) -> None:
     """Run a program to its end; RuntimeError with what it and the server's log said if it fails."""
     # Into a file, for a server that stays behind would hold a pipe open.
     with tempfile.TemporaryFile("w+") as output:
@@ -339,7 +344,8 @@ def _call(command: Sequence[str], home: Path, account: str | None) -> None:
             raise RuntimeError(f"{command[0]} failed with status {status}:\n{said.strip()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -399,10 +405,16 @@ SERVERS = {
 # --- watching over it ---
 
 
-@contextmanager
-def _watched(name: str, durable: bool) -> Iterator[str]:
+def _durably(name: str, durable: bool) -> AbstractContextManager[str]:
     find_or_install(SERVERS[name])
-    command = [sys.executable, __file__, name, "--until-eof", *(["--durable"] if durable else [])]
+    arguments = [name, "--until-eof", *(["--durable"] if durable else [])]
+    return watched(SERVERS[name].title, ["tools.servers", *arguments])
+
+
+@contextmanager
+def watched(title: str, module: Sequence[str], **environment: str) -> Iterator[str]:
+    """A module that runs a server, as a process; its first line, which is the server's URL."""
+    command = [sys.executable, "-m", *module]
     # The watcher sees its standard input end when this process ends, killed or not. Its own
     # session keeps a Ctrl-C on the terminal from it, which is for this process to act on.
     watcher = subprocess.Popen(
@@ -411,6 +423,8 @@ def _watched(name: str, durable: bool) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment},
         start_new_session=True,
     )
     with watcher:
@@ -418,14 +432,14 @@ def _watched(name: str, durable: bool) -> Iterator[str]:
         assert watcher.stderr
         url = watcher.stdout.readline().strip()
         if not url:
-            raise RuntimeError(f"{SERVERS[name].title} didn't start: {watcher.stderr.read()}")
+            raise RuntimeError(f"{title} didn't start: {watcher.stderr.read()}")
         try:
             yield url
         finally:
             watcher.communicate()
 
 
-def _leave(*_: object) -> None:
+def leave(*_: object) -> None:
     """Unwind the blocks that stop the server, and let no second signal disturb that."""
     for number in LEAVING:
         signal.signal(number, signal.SIG_IGN)
@@ -439,13 +453,18 @@ def main() -> None:
     parser.add_argument("--durable", action="store_true", help="wait for the disk at each commit")
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends")
     arguments = parser.parse_args()
-    for number in LEAVING:
-        signal.signal(number, _leave)
     server = SERVERS[arguments.server]
+    serve(lambda: server.run(find_or_install(server), arguments.durable), arguments.until_eof)
+
+
+def serve(run: Callable[[], AbstractContextManager[str]], until_eof: bool) -> None:
+    """Run a server, print its URL, and stop it on a signal, or at the end of the input."""
+    for number in LEAVING:
+        signal.signal(number, leave)
     try:
-        with server.run(find_or_install(server), arguments.durable) as url:
+        with run() as url:
             print(url, flush=True)
-            if arguments.until_eof:
+            if until_eof:
                 sys.stdin.read()
             else:
                 signal.pause()

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .access import (
     CLOSED,
@@ -27,6 +28,7 @@ from .access import (
 )
 from .admin import Route, Visit, routes, visit
 from .background import Background, check_broker, has_own, jobs_path, jobs_url
+from .databases import databases_of, engine_in, engines_in, replica_of
 from .edge import Edge, make_edge, own_answer
 from .errors import (
     ApiError,
@@ -34,14 +36,11 @@ from .errors import (
     NotFound,
 )
 from .events import mark
-from .execute import Database
 from .hosts import (
     KeyConverter,
     add_view,
     body_of,
     cursor_key_of,
-    engine_in,
-    engines_in,
     own_body,
     prepare_migrations,
     resource_of,
@@ -63,7 +62,7 @@ from .schema import (
     default_name,
     subject_of,
 )
-from .settings import SettingError, Settings, outside, read_settings
+from .settings import Settings, outside, read_settings
 from .wsgi import DirectReads, Traced, attended, parse_environ, refused
 
 _KEY = "carboy"
@@ -165,6 +164,11 @@ class Carboy:
         timed = settings.server_timing
         traced = Traced(app.wsgi_app, observers.subscribers, timed=timed)
         app.wsgi_app = traced  # type: ignore[method-assign]
+        if settings.trusted_proxies:
+            # Around everything, so that limits and the application's own views see the client.
+            app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+                app.wsgi_app, x_for=settings.trusted_proxies
+            )
         for route in routes(settings):
             add_view(app, f"carboy_{route.name}", partial(self._route_view, route), {route.path})
         add_view(app, "carboy_job", self._job_view, {f"{jobs_path(settings)}/<string:key>"})
@@ -361,7 +365,7 @@ class Carboy:
             check_policy(schema.resources[name], policy)
         self._background.check(schema, settings)
         self._in_use = True
-        databases = _databases(engines, schema, settings)
+        databases = databases_of(engines, schema, settings)
         if os.getpid() != state.process:
             # Forked since: what is in the pools may have been connected before that.
             for database in databases.values():
@@ -375,6 +379,7 @@ class Carboy:
             cursor_key=cursor_key_of(flask.current_app, engines[None]),
             plans=KeptPlans(settings.statement_cache),
             statistics=self._statistics,
+            replica=replica_of(databases[None], settings),
             subscribers=state.observers.subscribers,
         )
 
@@ -441,35 +446,6 @@ class Carboy:
         seconds, environ = state.settings.deadline, flask.request.environ
         identify = (lambda: self.actor) if known else None
         return _to_flask(attended(state.edge, seconds, environ, identify, respond))
-
-
-def _databases(
-    engines: Mapping[str | None, Engine], schema: Schema, settings: Settings
-) -> dict[str | None, Database]:
-    """The default database, and the others that resources are in."""
-    found: dict[str | None, Database] = {}
-    for resource in (None, *schema.exposed()):
-        bind = resource.bind if resource is not None else None
-        if bind in found:
-            continue
-        if bind not in engines:
-            raise SchemaError(
-                f"resource {resource and resource.name!r}: there is no database for its "
-                f"__bind_key__ {bind!r}; add it to SQLALCHEMY_BINDS"
-            )
-        name = engines[bind].dialect.name
-        if settings.row_security and name != "postgresql":
-            raise SettingError(
-                f"CARBOY_ROW_SECURITY is for PostgreSQL; {name} has none, so set it to 0"
-            )
-        found[bind] = Database(
-            engines[bind],
-            statements=settings.statement_cache,
-            row_security=settings.row_security,
-            deadline=settings.deadline,
-            queue=settings.queue,
-        )
-    return found
 
 
 def engine_of(app: flask.Flask) -> Engine:

@@ -88,21 +88,6 @@ def own_body(settings: Settings, body: Any) -> bytes:
     return body_of(settings)
 
 
-def engines_in(source: Any) -> dict[str | None, Engine]:
-    """The engines of a Flask extension's object by bind key, the default one's None."""
-    more = getattr(source, "engines", {})
-    named: dict[str | None, Engine] = {key: engine for key, engine in more.items() if key}
-    return {**named, None: engine_in(source)}
-
-
-def engine_in(source: Any) -> Engine:
-    """The default engine of a Flask extension's object, or the engine itself."""
-    engine = source if isinstance(source, Engine) else getattr(source, "engine", None)
-    if isinstance(engine, Engine):
-        return engine
-    raise SchemaError(f"{source!r} is no Engine and has none; give Carboy your db object")
-
-
 def cursor_key_of(app: flask.Flask, engine: Engine) -> bytes:
     """Signs cursors; the same in every worker even where the application has no secret."""
     secret = app.secret_key or engine.url.render_as_string(hide_password=False)

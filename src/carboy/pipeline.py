@@ -6,7 +6,7 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -15,7 +15,15 @@ from sqlalchemy.orm import Session, scoped_session
 from .access import Access, Actor, Policies
 from .errors import MethodNotAllowed, NotFound
 from .events import Subscriber, about, mark, rows
-from .execute import Database, Within, execute_history, execute_read, execute_view, execute_write
+from .execute import (
+    Database,
+    Replica,
+    Within,
+    execute_history,
+    execute_read,
+    execute_view,
+    execute_write,
+)
 from .plan import (
     Context,
     KeptPlans,
@@ -42,15 +50,17 @@ from .respond import (
 from .schema import Resource, Schema
 from .settings import Settings
 
+T = TypeVar("T")
+
 HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Api(Struct, frozen=True, eq=False):
     """What every request of one application shares; ``cursor_key`` signs its cursors.
 
-    ``databases`` are by bind key; None is the default one's. ``statistics`` are the figures that
-    the application adds for admins, as functions that make a select of one value. ``subscribers``
-    are told of events.
+    ``databases`` are by bind key; None is the default one's, which may have a ``replica``.
+    ``statistics`` are the figures that the application adds for admins, as functions that make a
+    select of one value. ``subscribers`` are told of events.
     """
 
     schema: Schema
@@ -61,6 +71,7 @@ class Api(Struct, frozen=True, eq=False):
     plans: KeptPlans
     statistics: Mapping[str, Callable[[], sa.Select[Any]]]
     subscribers: tuple[Subscriber, ...]
+    replica: Replica | None = None
 
     @property
     def database(self) -> Database:
@@ -92,11 +103,11 @@ def index(api: Api, prefix: str, who: Actor) -> Response:
 
 def read(api: Api, resource: Resource, request: Request, access: Access) -> Response:
     """GET and HEAD: one statement."""
-    planned, database = _planned(api, resource, request, access), api.databases[resource.bind]
+    planned = _planned(api, resource, request, access)
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
     mark("plan")
-    result = execute_read(database, planned, access.who)
+    result = _reading(api, resource, lambda of: execute_read(of, planned, access.who))
     mark("execute")
     if request.key is not None:
         rows(read=int(result is not None))
@@ -105,6 +116,13 @@ def read(api: Api, resource: Resource, request: Request, access: Access) -> Resp
     assert planned.window is not None
     rows(read=min(result.rows, planned.window.limit))
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def _reading(api: Api, resource: Resource, run: Callable[[Database], T]) -> T:
+    """What ``run`` reads, from the default database's replica where that can be."""
+    if api.replica is not None and resource.bind is None:
+        return api.replica.read(run)
+    return run(api.databases[resource.bind])
 
 
 def history(api: Api, request: Request, access: Access) -> Response:
@@ -158,6 +176,8 @@ def write(api: Api, resource: Resource, request: Request, context: Context) -> R
     mark("plan")
     with Within(api.settings.deadline):
         result = execute_write(api.databases[resource.bind], planned)
+        if api.replica is not None and resource.bind is None and not planned.dry_run:
+            api.replica.settle()
     mark("execute")
     rows(written=0 if result.replayed or planned.dry_run else result.affected)
     return respond_write(request, planned, result)

@@ -110,6 +110,16 @@ TABLE = (
         "memory://",
         "Where requests are counted: in each process, or in a Redis (`redis://...`) for all.",
     ),
+    Setting(
+        "CARBOY_TRUSTED_PROXIES",
+        0,
+        "How many proxies of your own stand in front; they say the client's address and scheme.",
+    ),
+    Setting(
+        "CARBOY_REPLICA_URL",
+        "",
+        "A streaming replica of the default database (PostgreSQL), to read from; empty for none.",
+    ),
     Setting("CARBOY_JOBS_PATH", "jobs", "The path of jobs, below CARBOY_PREFIX."),
     Setting(
         "CARBOY_JOBS_BROKER",
@@ -239,6 +249,8 @@ class Settings(Struct, frozen=True):
     rate_limit: str = ""
     rate_limit_writes: str = ""
     rate_limit_storage: str = "memory://"
+    trusted_proxies: int = 0
+    replica_url: str = ""
     jobs_path: str = "jobs"
     jobs_broker: str = ""
     jobs_threads: int = 4

@@ -159,6 +159,31 @@ def test_celery_is_no_worse(database_url: str, tmp_path: Path, broker: Broker) -
     world.engine.dispose()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_celery_worker_stops_when_it_is_told(
+    database_url: str, tmp_path: Path, broker: Broker
+) -> None:
+    """It completes what it has begun, and its processes end with it."""
+    world = World(database_url, tmp_path, CARBOY_JOBS_BROKER=broker.url)
+    world.queue(40, 0.3)
+    with started(world) as worker:
+        worker.terminate()
+        assert worker.wait(SECONDS) == 0
+        until(lambda: not group_lives(worker.pid), "the end of its processes")
+    states = world.states()
+    assert states == {"done": len(world.effects()), "queued": 40 - len(world.effects())}
+    world.engine.dispose()
+
+
+def group_lives(leader: int) -> bool:
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_broker_that_is_away_is_told_to_whoever_sends() -> None:
     """At once, and not after a minute."""
     with pytest.raises(BrokerError):

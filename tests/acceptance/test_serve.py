@@ -112,10 +112,10 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str, folder: Path | None = None) -> Iterator[Server]:
-    """A server on a free port, killed at the end if it still runs."""
+def serving(*arguments: str, folder: Path | None = None, port: int = 0) -> Iterator[Server]:
+    """A server, on a free port unless one is named, killed at the end if it still runs."""
     with subprocess.Popen(
-        [*COMMAND, "serve", *arguments, "--port", "0"],
+        [*COMMAND, "serve", *arguments, "--port", str(port)],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,

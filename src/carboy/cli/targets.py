@@ -11,7 +11,15 @@ from msgspec.structs import replace
 
 from ..errors import CommandError
 from ..schema import Schema
-from ..serve import Openness, Target, TargetError, is_loopback, load, without_api
+from ..serve import (
+    Openness,
+    Target,
+    TargetError,
+    is_loopback,
+    load,
+    outer_settings,
+    without_api,
+)
 
 TARGET = click.argument("target", metavar="DATABASE_URL|FILE|MODULE:APP", envvar="DATABASE_URL")
 
@@ -53,7 +61,9 @@ def at_address(target: Target, address: str, public: bool) -> Target:
             raise TargetError("--public is for databases; an application has its own policies")
         return target
     elsewhere: Openness = "public" if public else "closed"
-    return replace(target, openness="open" if is_loopback(address) else elsewhere)
+    # A proxy lets others in.
+    local = is_loopback(address) and not outer_settings().trusted_proxies
+    return replace(target, openness="open" if local else elsewhere)
 
 
 def exposed_of(target: Target) -> tuple[Schema, str]:

@@ -5,6 +5,7 @@ from .deadline import RETRY_AFTER, Within
 from .errors import api_error
 from .history import execute_history
 from .read import execute_read
+from .replica import Replica
 from .statements import notice_statements
 from .view import execute_view
 from .write import execute_write
@@ -12,6 +13,7 @@ from .write import execute_write
 __all__ = [
     "RETRY_AFTER",
     "Database",
+    "Replica",
     "Within",
     "api_error",
     "execute_history",

@@ -304,10 +304,14 @@ def _texts(resource: Resource, key: Key | None) -> tuple[str, ...] | None:
 
 
 def _same_version(tags: EntityTags, version: str | None) -> bool:
-    """If-Match by strong comparison; what follows the version in a tag is about the body."""
+    """If-Match, which is about the row; what follows the version in a tag is about the body.
+
+    Carboy makes no weak tags. A proxy that compresses a body, as nginx does, marks its tag as weak;
+    the row is the same.
+    """
     if tags == "*":
         return True
-    return any(not tag.weak and tag.opaque.rpartition("-")[0] == version for tag in tags)
+    return any(tag.opaque.rpartition("-")[0] == version for tag in tags)
 
 
 def _missing(plan: WritePlan) -> NotFound:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from ..access import ANONYMOUS, NOBODY, Actor
-from ..errors import CommandError
+from ..errors import ApiError, CommandError
 from ..events import TRACE
 from ..execute import Database
 from ..execute.transaction import transaction
@@ -362,3 +362,8 @@ def mark_unsent(database: Database, ids: Collection[str]) -> None:
     with transaction(database, ANONYMOUS) as session:
         unsent = sa.update(TABLE).where(_C.id.in_(ids)).values(sent_at=None)
         session.connection().execute(unsent)
+
+
+def failures(database: Database) -> tuple[type[Exception], ...]:
+    """What is raised where the database is away, busy or slow."""
+    return (*database.errors, ApiError)

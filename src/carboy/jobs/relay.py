@@ -47,7 +47,7 @@ class Relay:
             if not self._clock.has_table() or not queue.is_due(database):
                 return _POLL_SECONDS
             self._send()
-        except database.errors as error:
+        except queue.failures(database) as error:
             logger.warning("jobs: %s", error)
             return _AFTER_ERROR_SECONDS
         except BrokerError as error:

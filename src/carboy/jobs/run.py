@@ -55,7 +55,7 @@ def _attempt(jobs: Jobs, job: Job) -> None:
             _run(jobs, function, job)
     except LeaseLost:
         logger.warning("job %s (%s): its lease has ended; left alone", claimed.id, claimed.name)
-    except database.errors as error:
+    except queue.failures(database) as error:
         logger.warning("job %s (%s): %s", claimed.id, claimed.name, error)
 
 

@@ -54,7 +54,7 @@ class Runner:
                 return _POLL_SECONDS
             for claimed in queue.claim(database, free, self._watch.lease):
                 self._start(Job(database, claimed))
-        except database.errors as error:
+        except queue.failures(database) as error:
             logger.warning("jobs: %s", error)
             return _AFTER_ERROR_SECONDS
         return 0.0
@@ -81,7 +81,7 @@ class Runner:
             job.stopping = True
             try:
                 queue.give_back(database, job.claimed)
-            except database.errors as error:
+            except queue.failures(database) as error:
                 logger.warning("job %s (%s): %s", job.id, job.claimed.name, error)
 
 

@@ -67,7 +67,7 @@ class Watch:
         while not stop.wait(min(_TICK_SECONDS, self.lease / 4000)):
             try:
                 self._tick()
-            except database.errors as error:
+            except queue.failures(database) as error:
                 # On SQLite a job that writes keeps this waiting, and others from its job.
                 logger.debug("jobs' leases weren't renewed: %s", error)
 

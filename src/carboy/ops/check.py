@@ -176,6 +176,12 @@ CHECKS = (
         "Without credentials, anybody may read all fields of every row.",
         check_access.open_reads,
     ),
+    Check(
+        "replica",
+        "error",
+        "`CARBOY_REPLICA_URL` can't be reached, or isn't a replica.",
+        check_database.replica,
+    ),
 )
 DATABASE_CHECKS = (
     Check(
@@ -189,6 +195,12 @@ DATABASE_CHECKS = (
         "warning",
         "The pools of all workers may open more connections than the database takes.",
         check_database.max_connections,
+    ),
+    Check(
+        "prepared-statements",
+        "warning",
+        "A pooler such as PgBouncer is in front of PostgreSQL, and `prepare_threshold` is set.",
+        check_database.prepared_statements,
     ),
     Check(
         "api-keys",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
 
 from ..schema import Relation
+from ..sql.dialects.postgresql import PREPARE_THRESHOLD, is_pooled
 from .api_keys import list_keys
 from .checked import Checked, Fault, listed
 from .connections import room
@@ -28,6 +30,21 @@ def unreachable(app: Checked) -> Iterator[Fault]:
             f"{app.engine.url.set(query={})!r} can't be reached: {reason}",
             "start it, or correct the URL",
         )
+
+
+def replica(app: Checked) -> Iterator[Fault]:
+    """Every read goes to the primary, and writes wait in vain."""
+    if app.replica is None or app.engine.dialect.name != "postgresql":
+        return
+    fix = "correct CARBOY_REPLICA_URL, or leave it out"
+    try:
+        with app.replica.connect() as connection:
+            if connection.scalar(sa.text("SELECT pg_is_in_recovery()")):
+                return
+        yield Fault(f"CARBOY_REPLICA_URL: {app.replica.url.host} is no replica", fix)
+    except sa.exc.SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        yield Fault(f"CARBOY_REPLICA_URL can't be reached: {reason}", f"start it, or {fix}")
 
 
 def tables(app: Checked) -> Iterator[Fault]:
@@ -53,6 +70,22 @@ def max_connections(app: Checked) -> Iterator[Fault]:
             f"{app.workers * app.connections}; the database has room for {most}",
             "lower pool_size and max_overflow, or the workers; or raise max_connections",
         )
+
+
+def prepared_statements(app: Checked) -> Iterator[Fault]:
+    """The server doesn't know a statement that was prepared on another of its connections."""
+    if app.engine.driver != "psycopg":
+        return
+    with app.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        threshold = driver.prepare_threshold
+        if threshold not in (None, PREPARE_THRESHOLD) and is_pooled(driver):
+            yield Fault(
+                f"a pooler such as PgBouncer is in front of PostgreSQL, and prepare_threshold is "
+                f"{threshold}: where it pools transactions, statements fail",
+                "leave prepare_threshold out of the engine's connect_args, unless the pooler "
+                "keeps prepared statements (PgBouncer's max_prepared_statements)",
+            )
 
 
 def api_keys(app: Checked) -> Iterator[Fault]:

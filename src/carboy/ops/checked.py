@@ -20,6 +20,8 @@ from .migrate import Migrations
 class Checked(Struct, frozen=True, eq=False):
     """An application, and how it is to be served; ``binds`` are its other databases.
 
+    ``replica`` is what the default database's reads may go to.
+
     ``config`` is Flask's; None where Carboy serves a database and there is no code to set it.
     ``logins`` says that cookies stand for actors.
     """
@@ -30,6 +32,7 @@ class Checked(Struct, frozen=True, eq=False):
     schema: Schema
     policies: Mapping[str, Policy]
     binds: Mapping[str, Engine] = MappingProxyType({})
+    replica: Engine | None = None
     logins: bool = False
     migrations: Migrations | None = None
     workers: int = 1

@@ -1,6 +1,17 @@
 """What the commands need: a database or an application to serve or check, and a server."""
 
-from .app import Opened, Openness, Served, Target, load, located, opened, reviewed, without_api
+from .app import (
+    Opened,
+    Openness,
+    Served,
+    Target,
+    load,
+    located,
+    opened,
+    outer_settings,
+    reviewed,
+    without_api,
+)
 from .checks import check_target
 from .database import open_engine
 from .errors import TargetError
@@ -21,6 +32,7 @@ __all__ = [
     "located",
     "open_engine",
     "opened",
+    "outer_settings",
     "require_migrated",
     "reserve",
     "resolve",

@@ -143,17 +143,18 @@ def located(target: Target) -> tuple[sa.URL, Settings]:
     Raises TargetError.
     """
     if target.is_database:
-        return database_url(target.text), _outside_settings()
+        return database_url(target.text), outer_settings()
     with opened(target) as found:
         return found.engine.url, found.settings
 
 
 def _opened_database(target: Target) -> Opened:
-    known = _outside_settings()
+    known = outer_settings()
     return Opened(open_engine(target.text, writable=target.writable, connections=1), known)
 
 
-def _outside_settings() -> Settings:
+def outer_settings() -> Settings:
+    """The settings of a database, which has no code to set any; TargetError for wrong ones."""
     try:
         return read_settings({}, outside())
     except SettingError as error:

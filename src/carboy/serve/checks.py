@@ -31,6 +31,7 @@ def check_app(
                 settings=api.settings,
                 engine=api.database.engine,
                 binds={key: of.engine for key, of in api.databases.items() if key},
+                replica=api.replica.database.engine if api.replica is not None else None,
                 schema=api.schema,
                 policies=api.policies.policies,
                 logins=takes_logins(app),

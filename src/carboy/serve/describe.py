@@ -141,7 +141,7 @@ def openness(served: Served, target: Target) -> Iterator[str]:
     if target.openness == "open":
         does = "read and write" if writes else "read"
         yield f"Open: whoever is on this machine may {does}. On any other address it would be"
-        yield "closed; don't put it behind a proxy like this."
+        yield "closed, and so it is behind a proxy, with CARBOY_TRUSTED_PROXIES=1."
     else:
         reads = target.openness == "public"
         yield "Public: everybody may read." if reads else "Closed: reading takes a key."

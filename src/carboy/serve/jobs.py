@@ -29,11 +29,17 @@ _OWN_CONNECTIONS = 2
 
 
 class Beside:
-    """A process with a task of its own beside this one's; one that is lost is replaced."""
+    """A process with a task of its own beside this one's; one that is lost is replaced.
 
-    def __init__(self, task: Callable[[Target], None], target: Target) -> None:
+    It is started once ``begin`` is set, so that it keeps nothing else from starting.
+    """
+
+    def __init__(
+        self, task: Callable[[Target], None], target: Target, begin: threading.Event
+    ) -> None:
         self._task = task
         self._target = target
+        self._begin = begin
         self._process: BaseProcess | None = None
         self._stopped = threading.Event()
         self._changed = threading.Event()
@@ -46,6 +52,7 @@ class Beside:
     def __exit__(self, *_: object) -> None:
         """Stop it: jobs that run have some seconds to end, or are given back."""
         self._stopped.set()
+        self._begin.set()
         self.restart()
         self._keeper.join(_STOP_SECONDS)
         if self._process is not None and self._process.is_alive():
@@ -68,6 +75,7 @@ class Beside:
         threading.Thread(target=follow, daemon=True).start()
 
     def _keep(self) -> None:
+        self._begin.wait()
         while not self._stopped.is_set():
             self._changed.clear()
             process = multiprocessing.get_context("spawn").Process(
@@ -194,7 +202,9 @@ def _work_by_celery(target: Target, jobs: Jobs, number: int) -> None:
     signals.worker_process_init.connect(forget_connections, weak=False)
     celery = make_celery(jobs.api.settings)
     add_task(celery, jobs)
-    with Beside(relay_beside, target):
+    begin = threading.Event()
+    begin.set()
+    with Beside(relay_beside, target, begin):
         worker = celery.Worker(
             hostname=f"carboy-{os.getpid()}@{socket.gethostname()}",
             concurrency=number,

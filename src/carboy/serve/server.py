@@ -66,22 +66,29 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
         log_level=log.LogLevels.error,
         **(_reloading() if options.reload else {}),
     )
-    stopped = threading.Event()
-    waiter = threading.Thread(target=_when_listening, args=(options, stopped, ready), daemon=True)
+    stopped, listening = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        listening.set()
+        ready()
+
+    waiter = threading.Thread(target=_when_listening, args=(options, stopped, begin), daemon=True)
     waiter.start()
     try:
         counting = metrics_folder() if options.metrics else nullcontext()
-        with counting, _jobs_beside(target, options):
+        with counting, _jobs_beside(target, options, listening):
             server.serve(target_loader=partial(worker_application, target), wrap_loader=False)
     finally:
         stopped.set()
 
 
-def _jobs_beside(target: Target, options: ServerOptions) -> AbstractContextManager[object]:
+def _jobs_beside(
+    target: Target, options: ServerOptions, listening: threading.Event
+) -> AbstractContextManager[object]:
     if target.is_database and not target.writable:
         # Nothing can be queued there.
         return nullcontext()
-    beside = Beside(run_beside, target)
+    beside = Beside(run_beside, target, listening)
     if options.reload:
         beside.restart_on_changes()
     return beside

@@ -27,6 +27,8 @@ from ...plan.nodes import Search
 from ...schema import FieldType, Kind
 from .base import Dialect, Expression
 
+PREPARE_THRESHOLD = 5
+"""psycopg's own: how often a statement is sent before it is prepared."""
 _DATETIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
@@ -55,6 +57,16 @@ class PostgreSQL(Dialect):
     name = "PostgreSQL"
     has_planner_estimates = True
     check_deferred = "SET CONSTRAINTS ALL IMMEDIATE"
+
+    def prepare(self, connection: Any) -> None:
+        """Let psycopg prepare no statements where the next one may meet another server process.
+
+        Only its default is changed: another number is somebody's decision.
+        """
+        if getattr(connection, "prepare_threshold", None) == PREPARE_THRESHOLD and is_pooled(
+            connection
+        ):
+            connection.prepare_threshold = None
 
     def _object_call(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         return sa.func.json_build_object(*(part for pair in pairs for part in pair), type_=sa.JSON)
@@ -245,6 +257,18 @@ class PostgreSQL(Dialect):
     def row_version(self, columns: Sequence[Expression]) -> Expression:
         # Not xmin, which would tell that a column was changed that may not be read.
         return sa.func.md5(sa.cast(sa.func.row(*columns), sa.Text))
+
+
+def is_pooled(connection: Any) -> bool:
+    """Whether a pooler such as PgBouncer stands between psycopg and the server.
+
+    A pooler gives its clients keys of its own to cancel statements by, and no server's process id.
+    """
+    fresh = connection.info.transaction_status == 0
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if fresh and not connection.autocommit:
+        connection.rollback()
+    return bool(row[0] != connection.info.backend_pid)
 
 
 def text_config(name: str) -> Expression:
