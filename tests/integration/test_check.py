@@ -339,13 +339,15 @@ def require_finding(name: str, detail: str, change: Callable[[Shop], None], shop
 ONE_DATABASE = {"sqlite-workers", "max-connections", "driver", "dotenv"}
 # tests/integration/test_migrations.py
 MIGRATIONS = {"migrations", "unknown-migration", "models"}
+DEPLOYED = {"replica", "prepared-statements"}
+"""Found beside other servers, in tests/deploy."""
 
 
 def test_every_check_is_tested() -> None:
     """Each row of the table has a fault above, or a test of its own below."""
     checks = {check.name for check in (*CHECKS, *DATABASE_CHECKS, REACHABLE)}
     tested = {name for name, _, _ in FAULTS + INDEX_FAULTS}
-    assert checks == tested | ONE_DATABASE | MIGRATIONS
+    assert checks == tested | ONE_DATABASE | MIGRATIONS | DEPLOYED
 
 
 def names(shop: Shop) -> list[str]:
