@@ -478,9 +478,15 @@ def takes_logins(app: flask.Flask) -> bool:
     return "Cookie" in cast(State, app.extensions[_KEY]).identify.headers
 
 
+class _Answer(flask.Response):
+    """Without a Content-Type that the answer itself doesn't have: an empty one has none."""
+
+    default_mimetype = None
+
+
 def _to_flask(response: Response) -> flask.Response:
     body = response.body if response.stream is None else response.stream
-    return flask.Response(body, response.status, list(response.headers))
+    return _Answer(body, response.status, list(response.headers))
 
 
 def _own(response: Response) -> flask.Response:

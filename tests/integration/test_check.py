@@ -339,8 +339,8 @@ def require_finding(name: str, detail: str, change: Callable[[Shop], None], shop
 ONE_DATABASE = {"sqlite-workers", "max-connections", "driver", "dotenv"}
 # tests/integration/test_migrations.py
 MIGRATIONS = {"migrations", "unknown-migration", "models"}
+# tests/deploy
 DEPLOYED = {"replica", "prepared-statements"}
-"""Found beside other servers, in tests/deploy."""
 
 
 def test_every_check_is_tested() -> None:

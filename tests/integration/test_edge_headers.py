@@ -58,6 +58,7 @@ def test_every_answer_has_its_headers(
     client = notes.client(CARBOY_DIRECT_READS=way, CARBOY_MAX_BODY_BYTES=100)
     response = client.open(path, method=method, **more)
     assert response.status_code == status
+    assert ("Content-Type" in response.headers) == (status not in (204, 304))
     assert_headers(response, read=status < 400 and method in ("GET", "HEAD"))
 
 

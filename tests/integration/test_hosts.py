@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import flask_sqlalchemy
@@ -12,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import QueuePool
 
 from carboy import OPEN, Carboy
 from carboy.schema import SchemaError
+from carboy.serve import Target, load
 
 
 class Base(DeclarativeBase):
@@ -190,3 +193,27 @@ def test_the_applications_own_routes_stay_its_own(engine: sa.Engine) -> None:
     assert client.get("/api/pots/report").text == "mine"
     assert client.get("/api/pots/1").status_code == 200
     assert client.get("/elsewhere").content_type.startswith("text/html")
+
+
+def test_a_loaded_application_gives_its_connections_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that only starts the server keeps none of the database's."""
+    source = (
+        "import flask, sqlalchemy\n"
+        "from carboy import Carboy\n"
+        f"engine = sqlalchemy.create_engine('sqlite:///{tmp_path / 'any.sqlite'}')\n"
+        "engine.connect().close()\n"
+        "app = flask.Flask(__name__)\n"
+        "Carboy(app, engine)\n"
+    )
+    (tmp_path / "given_back.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    served = load(Target("given_back:app"))
+    (engine,) = served.engines
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedin() == 1
+    served.close()
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedin() == 0

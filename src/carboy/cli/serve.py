@@ -81,8 +81,8 @@ def _serve(
         click.echo(f"carboy: {warning}", err=True)
     if served.engine is not None:
         target = replace(target, connections=connections_each(served.engine, workers, threads))
-        # Each worker opens its own connections.
-        served.close()
+    # Each worker opens its own connections.
+    served.close()
     address, port = reserve(address, port)
     every = _all_threads(served, threads)
     options = ServerOptions(address, port, workers, every, reload, served.metrics)

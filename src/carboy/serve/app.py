@@ -64,7 +64,7 @@ class Served(Struct, frozen=True, eq=False):
 
     ``reflected`` is None for an application, ``api`` too for one without Carboy. ``held`` is the
     most requests of a process that the database can hold up; ``metrics`` says whether it counts
-    any.
+    any. ``engines`` are all that it has opened, ``engine`` that of a database.
     """
 
     wsgi: Callable[..., Any]
@@ -74,13 +74,14 @@ class Served(Struct, frozen=True, eq=False):
     reflected: Reflected | None = None
     writable: bool = False
     engine: Engine | None = None
+    engines: tuple[Engine, ...] = ()
     metrics: bool = False
     held: int = 0
 
     def close(self) -> None:
-        """Give back the connections of a database's engine."""
-        if self.engine is not None:
-            self.engine.dispose()
+        """Give back the connections that it has opened."""
+        for engine in self.engines:
+            engine.dispose()
 
 
 class Opened(Struct, frozen=True, eq=False):
@@ -191,6 +192,7 @@ def _load_database(target: Target) -> Served:
         reflected=reflected,
         writable=target.writable,
         engine=engine,
+        engines=(engine,),
         metrics=settings_of(app).metrics != "off",
         held=api.database.gate.held,
     )
@@ -229,6 +231,7 @@ def reflected_app(engine: Engine, reflected: Reflected, target: Target) -> flask
 def _load_application(text: str) -> Served:
     wsgi = _find_application(text)
     schema, prefix, metrics, held = None, "", False, 0
+    engines: tuple[Engine, ...] = ()
     if isinstance(wsgi, flask.Flask) and "carboy" in wsgi.extensions:
         try:
             with wsgi.app_context():
@@ -236,8 +239,17 @@ def _load_application(text: str) -> Served:
         except (SchemaError, SettingError, sa.exc.SQLAlchemyError) as error:
             raise TargetError(f"{text}: {error}") from None
         schema, held = api.schema, api.database.gate.held
+        engines = tuple(each.engine for each in api.databases.values())
         prefix, metrics = settings.prefix.rstrip("/"), settings.metrics != "off"
-    return Served(wsgi=wsgi, title=text, api=schema, prefix=prefix, metrics=metrics, held=held)
+    return Served(
+        wsgi=wsgi,
+        title=text,
+        api=schema,
+        prefix=prefix,
+        engines=engines,
+        metrics=metrics,
+        held=held,
+    )
 
 
 def _find_application(text: str) -> Callable[..., Any]:
