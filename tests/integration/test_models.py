@@ -27,6 +27,7 @@ def readable(
     """The classes with their rows, for tests that only read."""
     folder = tmp_path_factory.mktemp("models")
     with served_everywhere(servers, folder, mapped.build) as pair:
+        pair.json("/api/person?limit=1")  # a new connection is made ready once
         yield pair
 
 
