@@ -75,6 +75,10 @@ class Beside:
         threading.Thread(target=follow, daemon=True).start()
 
     def _keep(self) -> None:
+        # A terminal sends Ctrl-C to every process. It is for the server, which ends this one; and
+        # while Python starts, it would print a traceback. A process has its starter's mask.
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         self._begin.wait()
         while not self._stopped.is_set():
             self._changed.clear()
