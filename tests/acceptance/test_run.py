@@ -116,6 +116,8 @@ def rows(url: str, name: str) -> int:
     return count
 
 
+# MariaDB's part, the migrations and the models, is in tests/examples/test_migrations.py.
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("example", list(ROWS))
 def test_an_example_is_filled_and_served(start: Start, database_url: str, example: str) -> None:
     """Each printed URL answers JSON; the second start finds the database filled, and is quick."""
@@ -164,6 +166,7 @@ def test_the_fill_is_the_same_each_time(start: Start, tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("example", "path", "row"),
     [
