@@ -80,8 +80,11 @@ class Beside:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         self._begin.wait()
-        while not self._stopped.is_set():
+        while True:
             self._changed.clear()
+            # Only now: whoever stops it sets the one before the other.
+            if self._stopped.is_set():
+                return
             process = multiprocessing.get_context("spawn").Process(
                 target=self._task, args=(self._target,)
             )
