@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than there are cores: tests that start servers wait for them half of the time.
+PROCESSES = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 CODE := $(wildcard src tests tools examples benchmarks docs)
 
 export PORT ?= 8000
@@ -18,7 +20,7 @@ run: $(VENV)/run.stamp  ## Serve an example; PORT, DATABASE_URL, EXAMPLE=blog|ca
 
 test: lint types  ## Check style, types and layers, and run all tests; ARGS go to pytest
 	@echo "== Tests (pytest)"
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## Check style, format and layers
 	@echo "== Style (ruff check)"
