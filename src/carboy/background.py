@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from .access import ANONYMOUS, Actor
 from .errors import InvalidBody
 from .execute.transaction import transaction
-from .hosts import own_body, resource_of
+from .hosts import own_body, resource_of, to_flask
 from .jobs import (
     ATTEMPTS,
     BACKOFF,
@@ -133,7 +133,7 @@ class Background:
         given = own_body(api.settings, body)
         resource = resource_of(api.schema, model)
         answer = update_later(api, jobs_url(api.settings), resource, keys, given, self._actor())
-        return flask.Response(answer.body, answer.status, list(answer.headers))
+        return to_flask(answer)
 
     def run_jobs(self) -> int:
         """Run the jobs that are due, here and now, and answer how many: for tests."""

@@ -44,6 +44,7 @@ from .hosts import (
     own_body,
     prepare_migrations,
     resource_of,
+    to_flask,
 )
 from .identify import Identify, Login
 from .jobs import Jobs, answer_later, is_for_later, respond_job
@@ -445,7 +446,7 @@ class Carboy:
         state = cast(State, flask.current_app.extensions[_KEY])
         seconds, environ = state.settings.deadline, flask.request.environ
         identify = (lambda: self.actor) if known else None
-        return _to_flask(attended(state.edge, seconds, environ, identify, respond))
+        return to_flask(attended(state.edge, seconds, environ, identify, respond))
 
 
 def engine_of(app: flask.Flask) -> Engine:
@@ -478,20 +479,9 @@ def takes_logins(app: flask.Flask) -> bool:
     return "Cookie" in cast(State, app.extensions[_KEY]).identify.headers
 
 
-class _Answer(flask.Response):
-    """Without a Content-Type that the answer itself doesn't have: an empty one has none."""
-
-    default_mimetype = None
-
-
-def _to_flask(response: Response) -> flask.Response:
-    body = response.body if response.stream is None else response.stream
-    return _Answer(body, response.status, list(response.headers))
-
-
 def _own(response: Response) -> flask.Response:
     """The answer to a view of the application's own."""
-    return _to_flask(own_answer(flask.request.method, response))
+    return to_flask(own_answer(flask.request.method, response))
 
 
 def _answer_error(error: ApiError) -> flask.Response:

@@ -16,6 +16,7 @@ from werkzeug.routing import BaseConverter
 from .errors import BadRequest, PayloadTooLarge
 from .ops import migrate
 from .request import check_content_type
+from .respond import Response
 from .schema import Resource, Schema, SchemaError, subject_of
 from .settings import Settings
 
@@ -53,6 +54,18 @@ def prepare_migrations(app: flask.Flask) -> None:
         migrate.prepare(sender.extensions)
 
     flask.appcontext_pushed.connect(look_again, app, weak=False)
+
+
+class _Answer(flask.Response):
+    """Without a Content-Type that the answer itself doesn't have: an empty one has none."""
+
+    default_mimetype = None
+
+
+def to_flask(response: Response) -> flask.Response:
+    """An answer as Flask's views return it."""
+    body = response.body if response.stream is None else response.stream
+    return _Answer(body, response.status, list(response.headers))
 
 
 def body_of(settings: Settings) -> bytes:
