@@ -12,7 +12,6 @@ from sqlalchemy.pool import QueuePool
 from .execute import Database, Replica
 from .schema import Schema, SchemaError
 from .settings import SettingError, Settings
-from .sql import dialect_for
 
 _REPLICA_SECONDS = 2
 
@@ -55,11 +54,6 @@ def _replica_engine(url: str, primary: Engine) -> Engine:
     return sa.create_engine(found.set(drivername=primary.url.drivername, query=query), **pool)
 
 
-def _prepare(connection: Any, _: Any) -> None:
-    """What the dialect does to a new connection of PostgreSQL, as a listener of the engine."""
-    dialect_for("postgresql").prepare(connection)
-
-
 def databases_of(
     engines: Mapping[str | None, Engine], schema: Schema, settings: Settings
 ) -> dict[str | None, Database]:
@@ -92,9 +86,6 @@ def replica_of(primary: Database, settings: Settings) -> Replica | None:
 
 
 def _database(engine: Engine, settings: Settings) -> Database:
-    if engine.dialect.name == "postgresql":
-        # For sessions of the application's own, before any request has had the connection.
-        sa.event.listen(engine, "connect", _prepare)
     return Database(
         engine,
         statements=settings.statement_cache,

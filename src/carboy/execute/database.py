@@ -99,6 +99,9 @@ class Database:
         self._mappers: dict[str, Mapper[Any]] = {}
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"
+        if engine.dialect.name == "postgresql":
+            # For sessions of the application's own, before any request has had the connection.
+            sa.event.listen(engine, "connect", self._prepare)
         _DATABASES.add(self)
 
     def place(self) -> Place:
@@ -305,9 +308,12 @@ class Database:
 
     def prepare(self, connection: ManagesConnection) -> None:
         """Make a driver connection ready once: connections are the application's as well."""
+        self._prepare(connection.driver_connection, connection)
+
+    def _prepare(self, driver: Any, connection: ManagesConnection) -> None:
         if _PREPARED not in connection.info:
-            self.dialect.prepare(connection.driver_connection)
-            self._watched.driver.limit_waiting(connection.driver_connection, self.deadline)
+            self.dialect.prepare(driver)
+            self._watched.driver.limit_waiting(driver, self.deadline)
             connection.info[_PREPARED] = True
 
     def _driver_error(self) -> type[Any]:
