@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -83,8 +84,13 @@ def respond_item(request: Request, result: ReadResult | None) -> Response:
 
 def item_etag(version: str | None, body: bytes) -> str:
     """The row's version, which If-Match is about, and a digest of what was asked for."""
-    digest = blake2b(body, digest_size=8).hexdigest()
+    digest = _digest(body)
     return f'"{version}-{digest}"' if version is not None else f'"{digest}"'
+
+
+def _digest(body: bytes) -> str:
+    # Half the time of BLAKE2 where the processor knows SHA-256, as most do.
+    return sha256(body).hexdigest()[:16]
 
 
 def respond_list(
@@ -100,7 +106,7 @@ def respond_list(
         parts.append(b',"' + name.encode() + b'":' + msgspec.json.encode(value))
     parts.append(b"}")
     body = b"".join(parts)
-    headers = [JSON, ("ETag", f'"{blake2b(body, digest_size=8).hexdigest()}"')]
+    headers = [JSON, ("ETag", f'"{_digest(body)}"')]
     if _matches(request.if_none_match, headers[1][1]):
         return Response(304, (headers[1],), b"")
     links = _links(request, page)
@@ -152,24 +158,30 @@ def page_facts(
 
 def _links(request: Request, page: PageFacts) -> str:
     """RFC 8288 links: by page where one was asked for, else by cursor, else by offset."""
-    rest = _REPLACED.sub("", request.query_string).lstrip("&")
+    start = _link_start(request.path, request.query_string)
 
-    def link(relation: str, **changed: Any) -> str:
-        query = "&".join(filter(None, (rest, urlencode(changed))))
-        return f'<{quote(request.path)}?{query}>; rel="{relation}"'
+    def link(relation: str, where: str) -> str:
+        return f'<{start}{where}>; rel="{relation}"'
 
     if page.page is not None:
-        links = [link("first", page=1)]
+        links = [link("first", "page=1")]
         if page.page > 1:
-            links.append(link("prev", page=page.page - 1))
+            links.append(link("prev", f"page={page.page - 1}"))
         if page.pages and page.page < page.pages:
-            links.append(link("next", page=page.page + 1))
+            links.append(link("next", f"page={page.page + 1}"))
         if page.pages:
-            links.append(link("last", page=page.pages))
+            links.append(link("last", f"page={page.pages}"))
         return ", ".join(links)
     if page.next is not None:
-        return link("next", after=page.next)
-    return link("next", offset=page.following) if page.following is not None else ""
+        return link("next", f"after={page.next}")
+    return link("next", f"offset={page.following}") if page.following is not None else ""
+
+
+@lru_cache(512)
+def _link_start(path: str, query_string: str) -> str:
+    """The request's URL up to where its links differ."""
+    rest = _REPLACED.sub("", query_string).lstrip("&")
+    return f"{quote(path)}?{rest}&" if rest else f"{quote(path)}?"
 
 
 def _matches(tags: EntityTags | None, etag: str) -> bool:

@@ -274,7 +274,8 @@ class DirectReads:
     def _only_our_routes(self) -> bool:
         """Whether the application has no routes of its own under the prefix, or by host."""
         url_map: Any = self._app.url_map
-        count = len(url_map._rules)
+        # What iter_rules() goes through; it takes longer.
+        count = sum(map(len, url_map._rules_by_endpoint.values()))
         if count not in self._rules:
             ours = all(
                 rule.endpoint.startswith("carboy") or not rule.rule.startswith(self._prefix)

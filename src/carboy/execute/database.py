@@ -27,6 +27,7 @@ from .deadline import Deadline, Within, has_passed, too_late
 from .errors import api_error
 from .gate import Gate
 from .keys import KeysInFlight
+from .prepared import Prepared
 from .row_security import TELL, told
 from .watcher import Watched
 
@@ -199,14 +200,12 @@ class Database:
         ``who`` asks for it; None where Carboy itself does.
         """
         try:
-            parameters = statement.bind(values)
+            bound = statement.bind(values)
         except (ValueError, OverflowError) as error:
             raise BadRequest("a value in the request can't be stored in its column") from error
         with self.place():
             try:
-                return self._fetch(
-                    statement.sql, parameters, who if self.row_security else None, retry=True
-                )
+                return self._fetch(statement, bound, who if self.row_security else None, retry=True)
             except self.errors as error:
                 raise api_error(error, self.engine) from error
 
@@ -225,7 +224,7 @@ class Database:
         """The one row of a statement, in the connection's own transaction; raises ``errors``."""
         self.prepare(connection.connection)
         self.tell(connection, who)
-        return self._one_row(connection.connection, statement.sql, statement.bind(values))
+        return self._one_row(connection.connection, statement, statement.bind(values))
 
     def tell(self, connection: sa.Connection, who: Actor) -> None:
         """Let row-level security know who asks, until the connection's transaction ends."""
@@ -238,16 +237,16 @@ class Database:
         return sa.exc.SQLAlchemyError, self._driver_error()
 
     def _fetch(
-        self, sql: str, parameters: Any, who: Actor | None, *, retry: bool
+        self, statement: Statement, bound: Sequence[Any], who: Actor | None, *, retry: bool
     ) -> Sequence[Any] | None:
         pool = self.engine.pool
         if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
             # Its one connection is everybody's: to give it back would roll a session's work back.
             with self.watched(pool.connection):
-                return self._run(pool.connection, sql, parameters, who)
+                return self._run(pool.connection, statement, bound, who)
         connection = self.engine.raw_connection()
         try:
-            return self._run(connection, sql, parameters, who)
+            return self._run(connection, statement, bound, who)
         except self._driver_error() as error:
             if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
                 raise
@@ -258,7 +257,7 @@ class Database:
                 raise
         finally:
             connection.close()
-        return self._fetch(sql, parameters, who, retry=False)
+        return self._fetch(statement, bound, who, retry=False)
 
     def renew_connections(self) -> None:
         """Have each connection of the pool opened anew when it is next taken.
@@ -268,33 +267,45 @@ class Database:
         self.engine.pool._invalidate_time = time.time()
 
     def _run(
-        self, connection: ManagesConnection, sql: str, parameters: Any, who: Actor | None
+        self,
+        connection: ManagesConnection,
+        statement: Statement,
+        bound: Sequence[Any],
+        who: Actor | None,
     ) -> Sequence[Any] | None:
         driver = connection.driver_connection
         assert driver is not None
-        self.prepare(connection)
+        prepared = self.prepare(connection)
         if who is not None:
             with driver.transaction():
-                self._one_row(driver, TELL, told(who))
-                return self._one_row(driver, sql, parameters)
+                driver.execute(TELL, told(who))
+                return self._one_row(driver, statement, bound)
+        if statement.numbered is not None and prepared is not None and prepared.is_idle:
+            started = perf_counter()
+            try:
+                return prepared.fetch(statement, bound)
+            finally:
+                statement_ran(statement.sql, started)
         if self._autocommit:
             driver.autocommit = True
         try:
-            return self._one_row(driver, sql, parameters)
+            return self._one_row(driver, statement, bound)
         finally:
             if self._autocommit and not driver.closed:
                 driver.autocommit = False
 
-    def _one_row(self, connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
+    def _one_row(
+        self, connection: Any, statement: Statement, bound: Sequence[Any]
+    ) -> Sequence[Any] | None:
         cursor = connection.cursor()
         started = perf_counter()
         try:
-            cursor.execute(sql, parameters)
+            cursor.execute(statement.sql, statement.named(bound))
             row: Sequence[Any] | None = cursor.fetchone()
             self.require_whole(cursor)
             return row
         finally:
-            statement_ran(sql, started)
+            statement_ran(statement.sql, started)
             cursor.close()
 
     def require_whole(self, cursor: Any) -> None:
@@ -306,15 +317,21 @@ class Database:
                 "the answer is larger, or nested deeper, than the database can make; ask for less"
             )
 
-    def prepare(self, connection: ManagesConnection) -> None:
-        """Make a driver connection ready once: connections are the application's as well."""
-        self._prepare(connection.driver_connection, connection)
+    def prepare(self, connection: ManagesConnection) -> Prepared | None:
+        """Make a driver connection ready once: connections are the application's as well.
 
-    def _prepare(self, driver: Any, connection: ManagesConnection) -> None:
-        if _PREPARED not in connection.info:
+        What reads without a cursor is answered, where that can be.
+        """
+        return self._prepare(connection.driver_connection, connection)
+
+    def _prepare(self, driver: Any, connection: ManagesConnection) -> Prepared | None:
+        info = connection.info
+        if _PREPARED not in info:
             self.dialect.prepare(driver)
             self._watched.driver.limit_waiting(driver, self.deadline)
-            connection.info[_PREPARED] = True
+            info[_PREPARED] = Prepared(driver) if Prepared.fits(driver) else None
+        prepared: Prepared | None = info[_PREPARED]
+        return prepared
 
     def _driver_error(self) -> type[Any]:
         dbapi = self.engine.dialect.dbapi

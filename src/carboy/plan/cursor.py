@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from hashlib import blake2b
 
 import msgspec
 from msgspec import Struct
@@ -46,4 +47,4 @@ def decode_cursor(text: str, key: bytes, scope: str) -> Cursor:
 
 
 def _sign(payload: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, b"carboy cursor:" + payload, "sha256")[:_SIGNATURE_BYTES]
+    return blake2b(b"carboy cursor:" + payload, key=key, digest_size=_SIGNATURE_BYTES).digest()

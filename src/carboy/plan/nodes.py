@@ -234,7 +234,7 @@ class Allowed(Struct, frozen=True):
     slots: tuple[Slot, ...] = ()
 
 
-class ReadPlan(Struct, frozen=True):
+class ReadPlan(Struct, frozen=True, cache_hash=True):
     """A whole read.
 
     Item plans (no ``shown``) answer one row and its version, or none. List plans show ``shown``

@@ -103,7 +103,7 @@ class OrderTerm(Struct, frozen=True):
     nulls: Literal["first", "last"] | None = None
 
 
-class Query(Struct, frozen=True):
+class Query(Struct, frozen=True, cache_hash=True):
     """A whole query string. ``select`` is None where none was given, which means ``*``."""
 
     select: tuple[SelectItem, ...] | None = None

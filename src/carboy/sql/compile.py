@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.engine.interfaces import Dialect as EngineDialect
 
 from ..plan.nodes import ReadPlan
@@ -16,31 +18,54 @@ from .read import ReadBuilder
 
 Processor = Callable[[Any], Any]
 
+_PLACEHOLDER = re.compile(r"%(?:\(([^)]+)\)s|%)")
+
 
 class Statement(Struct, frozen=True, eq=False):
     """SQL as the driver takes it.
 
     ``parameters`` says for each parameter its name, the number of the value that it takes or
-    None where ``constant`` is it, and what converts the value for the driver.
+    None where ``constant`` is it, and what converts the value for the driver. ``numbered`` is the
+    SQL as PostgreSQL itself takes it, where the row is a body and then numbers and texts.
     """
 
     sql: str
     parameters: tuple[tuple[str, int | None, Any, Processor | None], ...]
     positional: bool
+    numbered: bytes | None = None
 
-    def bind(self, values: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
-        """The driver's parameters for one request's values."""
-        bound = (
-            (name, value if process is None or index is None else process(value))
-            for name, index, constant, process in self.parameters
-            for value in (constant if index is None else values[index],)
-        )
-        return [value for _, value in bound] if self.positional else dict(bound)
+    def bind(self, values: Sequence[Any]) -> list[Any]:
+        """One request's values as the driver takes them, one for each parameter."""
+        return [
+            constant
+            if index is None
+            else values[index]
+            if process is None
+            else process(values[index])
+            for _, index, constant, process in self.parameters
+        ]
+
+    def named(self, bound: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
+        """What ``bind`` made, in the driver's own form."""
+        if self.positional:
+            return bound
+        names = (name for name, *_ in self.parameters)
+        return dict(zip(names, bound, strict=True))
 
 
 def compile_read(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
     """The statement whose single row is the answer."""
-    return compile_select(ReadBuilder(dialect, plan.allowed).statement(plan), engine_dialect)
+    statement = compile_select(ReadBuilder(dialect, plan.allowed).statement(plan), engine_dialect)
+    if engine_dialect.driver != "psycopg":
+        return statement
+    return replace(statement, numbered=_numbered(statement))
+
+
+def _numbered(statement: Statement) -> bytes:
+    """The SQL with $1, $2... for the parameters, in their order."""
+    numbers = {name: f"${index}" for index, (name, *_) in enumerate(statement.parameters, 1)}
+    sql = _PLACEHOLDER.sub(lambda found: numbers[found[1]] if found[1] else "%", statement.sql)
+    return sql.encode()
 
 
 def compile_matching(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
