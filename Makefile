@@ -34,7 +34,7 @@ types: $(VENV)/dev.stamp  ## Check types
 	@echo "== Types (mypy)"
 	@$(BIN)/mypy $(CODE)
 
-bench: $(VENV)/dev.stamp  ## Measure Carboy beside its peers
+bench: $(VENV)/dev.stamp  ## Measure Carboy beside its peers: 30 minutes at most; ARGS
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(VENV)/dev.stamp  ## Let every fault happen three times, under load
@@ -50,12 +50,14 @@ lock: $(VENV)/dev.stamp  ## Bring requirements/*.lock up to the newest versions
 		--constraint requirements/dev.lock --output-file requirements/run.lock
 	@$(COMPILE) --all-extras --group run \
 		--constraint requirements/dev.lock --output-file requirements/deploy.lock
+	@$(COMPILE) --group bench \
+		--constraint requirements/dev.lock --output-file requirements/bench.lock
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command "make lock"
 
 clean:  ## Remove .venv, caches and what was built
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp says that $(VENV) holds the lock of the same name and Carboy itself, editable.

@@ -7,8 +7,8 @@ from xml.sax.saxutils import escape
 
 from msgspec import Struct
 
-WIDTH = 760
-LABELS = 268
+WIDTH = 600
+LABELS = 262
 """Where the bars begin: the peers' names are to the left."""
 VALUES = 64
 """What the numbers to the right of the bars need."""
@@ -102,4 +102,4 @@ def _group(group: Group, y: int, scale: float) -> Iterator[str]:
 
 
 def _times(bar: Bar) -> str:
-    return f"{bar.value:.1f}×"
+    return f"{bar.value:.2f}×"

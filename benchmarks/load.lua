@@ -1,18 +1,23 @@
 -- wrk's script: asks for a path, with {key} in it replaced by a random number from 1 to the
--- largest key, as whoever the last argument names in Authorization, and writes what it counted to
--- standard error as one line of JSON.
+-- largest key, and writes what it counted to standard error as one line of JSON. Its arguments:
+-- method, path, largest key, seed, body, and a name and a value for each header.
 
+local MOST = 10000
 local requests = {}
 
 function init(args)
-  local path, largest = args[1], tonumber(args[2])
-  math.randomseed(tonumber(args[3]))
-  wrk.headers["Authorization"] = args[4]
-  if not path:find("{key}", 1, true) then
-    largest = 1
+  local method, path, largest, body = args[1], args[2], tonumber(args[3]), args[5]
+  math.randomseed(tonumber(args[4]))
+  for at = 6, #args, 2 do
+    wrk.headers[args[at]] = args[at + 1]
   end
-  for key = 1, largest do
-    requests[key] = wrk.format("GET", (path:gsub("{key}", key)))
+  if body == "" then
+    body = nil
+  end
+  for number = 1, math.min(largest, MOST) do
+    local key = largest <= MOST and number or math.random(largest)
+    local asked = path:gsub("{key}", string.format("%d", key))
+    requests[number] = wrk.format(method, asked, nil, body)
   end
 end
 

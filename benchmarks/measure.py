@@ -1,15 +1,45 @@
-"""Rounds of load, interleaved: whatever slows the machine for a while slows all peers."""
+"""Rounds of measurements, interleaved: whatever slows the machine for a while slows all peers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
 from statistics import median
 
 from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Engine
 
-from .load import Load, Sample
-from .peers import Peer, headers
+from .contest import Peer
+from .data import Size, empty_anew
+from .load import Request, Sample, put_load, transfer
 from .scenarios import Scenario
+from .serve import Served
+
+
+class Turn(Struct, frozen=True, eq=False):
+    """A peer in a scenario: what it is asked, its server, and how one more of it is started."""
+
+    scenario: Scenario
+    peer: Peer
+    request: Request
+    served: Served
+    start: Callable[[], AbstractContextManager[Served]]
+
+
+class Pace(Struct, frozen=True):
+    """How often each turn is measured, and for how many seconds where that is load.
+
+    Each turn's first load comes after ``warm_up`` seconds that count for nothing. No turn begins
+    after ``until``, a time of ``time.monotonic``.
+    """
+
+    rounds: int
+    seconds: int
+    warm_up: int
+    until: float
 
 
 class Series(Struct, frozen=True):
@@ -19,77 +49,85 @@ class Series(Struct, frozen=True):
     peer: str
     samples: tuple[Sample, ...]
 
+    def middle(self, name: str) -> float | None:
+        """The median of one of the samples' attributes, where they have it."""
+        found = [getattr(sample, name) for sample in self.samples]
+        return None if None in found else median(found)
+
     @property
     def rate(self) -> float:
-        """The median of requests a second."""
+        """The median of what was done in a second."""
         return median(sample.rate for sample in self.samples)
-
-    @property
-    def p50_ms(self) -> float:
-        """The median of the rounds' median latencies."""
-        return median(sample.p50_ms for sample in self.samples)
-
-    @property
-    def p99_ms(self) -> float:
-        """The median of the rounds' 99th percentiles of latency."""
-        return median(sample.p99_ms for sample in self.samples)
-
-    @property
-    def cpu_share(self) -> float:
-        """The median of wrk's own share of the machine's CPU time."""
-        return median(sample.cpu_share for sample in self.samples)
-
-
-class Ratio(Struct, frozen=True):
-    """How many times another's requests a second: the median of the rounds, and their range."""
-
-    median: float
-    lowest: float
-    highest: float
-
-
-def ratio(mine: Series, other: Series) -> Ratio:
-    """Compare round by round, for two samples of one round saw the same machine."""
-    rounds = [a.rate / b.rate for a, b in zip(mine.samples, other.samples, strict=True)]
-    return Ratio(median(rounds), min(rounds), max(rounds))
 
 
 def measure(
-    load: Load,
-    asked: Mapping[Scenario, Mapping[Peer, str]],
-    rounds: int,
-    seconds: int,
-    warm_up: int,
+    turns: Sequence[Turn],
+    pace: Pace,
+    database: tuple[Engine, Size],
     announce: Callable[[int, str], None],
 ) -> list[Series]:
-    """Measure every scenario's peers, once a round, for a number of seconds.
+    """Measure every turn once a round; a round that time ends is forgotten.
 
-    ``asked`` has the peers' URLs. Before each measurement come ``warm_up`` seconds of load that
-    count for nothing. ``announce`` is called before each measurement, with how many there were and
-    what it is. Raises LoadFailed.
+    Tables that a turn writes to are made anew before it, in the database of a size. ``announce`` is
+    called before each measurement, with how many there were and what it is. Raises LoadFailed.
     """
-    samples: dict[tuple[Scenario, Peer], list[Sample]] = {}
-    turns = [
-        (number, scenario, peer)
-        for number in range(rounds)
-        for scenario, peers in asked.items()
-        for peer in _rotated(list(peers), number)
-    ]
-    for done, (number, scenario, peer) in enumerate(turns):
-        announce(done, f"Round {number + 1}: {scenario.name}, {peer.name}")
-        url, path, who = asked[scenario][peer], peer.path(scenario), headers(scenario)
-        if warm_up:
-            load.put(url, path, who, warm_up, seed=-1 - number)
-        sample = load.put(url, path, who, seconds, seed=number)
-        samples.setdefault((scenario, peer), []).append(sample)
+    samples: list[dict[tuple[str, str], Sample]] = []
+    for number in range(pace.rounds):
+        found: dict[tuple[str, str], Sample] = {}
+        for turn in _rotated(turns, number):
+            if time.monotonic() > pace.until:
+                break
+            announce(
+                number * len(turns) + len(found),
+                f"Round {number + 1}: {turn.scenario.name}, {turn.peer.name}",
+            )
+            found[turn.scenario.name, turn.peer.name] = _sample(turn, pace, number, database)
+        else:
+            samples.append(found)
+            continue
+        break
     return [
-        Series(scenario.name, peer.name, tuple(samples[scenario, peer]))
-        for scenario, peers in asked.items()
-        for peer in peers
+        Series(
+            turn.scenario.name,
+            turn.peer.name,
+            tuple(found[turn.scenario.name, turn.peer.name] for found in samples),
+        )
+        for turn in turns
+        if samples
     ]
 
 
-def _rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
-    """Another peer goes first in each round."""
-    first = number % len(peers)
-    return [*peers[first:], *peers[:first]]
+def _sample(turn: Turn, pace: Pace, number: int, database: tuple[Engine, Size]) -> Sample:
+    def prepare() -> None:
+        if turn.scenario.writes:
+            empty_anew(database[0], turn.scenario.writes, database[1])
+
+    prepare()
+    match turn.scenario.kind:
+        case "transfer":
+            turn.served.forget_peak()
+            sample = transfer(turn.request)
+            return replace(sample, peak_mb=turn.served.peak_mb())
+        case "process":
+            return _started(turn)
+    if pace.warm_up and not number:
+        put_load(turn.request, pace.warm_up, seed=-1)
+        prepare()
+    return put_load(turn.request, pace.seconds, seed=number)
+
+
+def _started(turn: Turn) -> Sample:
+    """How long a new server takes to answer, and what its workers need, before and under load."""
+    with turn.start() as served:
+        rest = served.resting_mb()
+        put_load(replace(turn.request, server=served.url), 1, seed=0)
+        peak = served.peak_mb()
+    return Sample(amount=1, seconds=served.started_in, rest_mb=rest, peak_mb=peak)
+
+
+def _rotated(turns: Sequence[Turn], number: int) -> Iterator[Turn]:
+    """All scenarios in their order; another peer goes first in each round."""
+    for _, group in groupby(turns, key=lambda turn: turn.scenario.name):
+        peers = list(group)
+        first = number % len(peers)
+        yield from (*peers[first:], *peers[:first])

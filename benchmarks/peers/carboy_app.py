@@ -1,12 +1,33 @@
 """Carboy, as a reader of its quickstart would set it up."""
 
+from __future__ import annotations
+
+from flask import Flask
+
 from carboy import OPEN, Carboy
 
-from .models import Category, Post, Tag, User, db, new_app
+from .flask_app import db, new_app
+from .models import (
+    Arrival,
+    Category,
+    LargeEvent,
+    MediumEvent,
+    Note,
+    Post,
+    SmallEvent,
+    Tag,
+    User,
+)
 
-app = new_app(__name__)
-api = Carboy(app, db, policy=OPEN)
-api.resource(User)
-api.resource(Category)
-api.resource(Tag)
-api.resource(Post)
+
+def new_carboy() -> Flask:
+    """An application with a resource for each table."""
+    made = new_app(__name__)
+    api = Carboy(made, db, policy=OPEN)
+    for model in (User, Category, Tag, Note, SmallEvent, MediumEvent, LargeEvent, Arrival):
+        api.resource(model)
+    api.resource(Post, search=("title",))
+    return made
+
+
+app = new_carboy()

@@ -1,21 +1,16 @@
-"""The blog's tables, which Carboy and the guides' code share."""
+"""The tables, which the peers on SQLAlchemy share."""
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 
-from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, DateTime, ForeignKey, Index, String, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, String, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class Base(DeclarativeBase):
     """Has the metadata of all tables."""
 
-
-db = SQLAlchemy(model_class=Base)
 
 post_tags = Table(
     "post_tags",
@@ -59,7 +54,10 @@ class Post(Base):
     """An article."""
 
     __tablename__ = "posts"
-    __table_args__ = (Index("ix_posts_newest", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_posts_newest", "created_at", "id"),
+        Index("ix_posts_category", "category_id", "created_at", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(String(200))
@@ -67,17 +65,58 @@ class Post(Base):
     published: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     author_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    category_id: Mapped[int] = mapped_column(ForeignKey("categories.id"), index=True)
+    category_id: Mapped[int] = mapped_column(ForeignKey("categories.id"))
 
     author: Mapped[User] = relationship()
     category: Mapped[Category] = relationship()
     tags: Mapped[list[Tag]] = relationship(secondary=post_tags, order_by=Tag.id)
 
 
-def new_app(name: str) -> Flask:
-    """A Flask application on the database that DATABASE_URL names, one connection a thread."""
-    app = Flask(name)
-    app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": int(os.environ["THREADS"])}
-    db.init_app(app)
-    return app
+class Note(Base):
+    """What is written while it is measured."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    title: Mapped[str] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text)
+    done: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Event:
+    """The columns of tables that differ in how many rows they have."""
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    account_id: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(20))
+    amount: Mapped[int]
+    happened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class SmallEvent(Event, Base):
+    """Ten thousand."""
+
+    __tablename__ = "events_small"
+    __table_args__ = (Index("ix_events_small_account", "account_id", "happened_at", "id"),)
+
+
+class MediumEvent(Event, Base):
+    """A million, which are exported."""
+
+    __tablename__ = "events_medium"
+    __table_args__ = (Index("ix_events_medium_account", "account_id", "happened_at", "id"),)
+
+
+class LargeEvent(Event, Base):
+    """Ten million."""
+
+    __tablename__ = "events_large"
+    __table_args__ = (Index("ix_events_large_account", "account_id", "happened_at", "id"),)
+
+
+class Arrival(Event, Base):
+    """Those that are imported."""
+
+    __tablename__ = "arrivals"

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, or_
 
 from carboy import OPEN, Actor, Carboy, Policy
 
-from .models import Category, Post, Tag, User, db, new_app
+from .flask_app import db, new_app
+from .models import Category, Post, Tag, User
 
 
 def visible_post(who: Actor) -> ColumnElement[bool]:

@@ -1,0 +1,1 @@
+"""Django REST Framework, laid out as a Django project is."""
