@@ -92,4 +92,5 @@ def _database(engine: Engine, settings: Settings) -> Database:
         row_security=settings.row_security,
         deadline=settings.deadline,
         queue=settings.queue,
+        exports=settings.exports,
     )

@@ -52,7 +52,8 @@ Subscriber: TypeAlias = Callable[[Event], None]
 class Trace(Struct, eq=False):
     """One request while it is answered, or the attempt at a job that it queued.
 
-    ``stages`` are the seconds of each stage so far; None where nobody wants to know.
+    ``stages`` are the seconds of each stage so far; None where nobody wants to know. ``streams``
+    says that rows are still read while the answer is sent.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Trace(Struct, eq=False):
     rows_written: int = 0
     stages: dict[str, float] | None = None
     marked: float = 0.0
+    streams: bool = False
 
     def emit(self, event: Event) -> None:
         """Tell all subscribers."""
@@ -105,6 +107,12 @@ def about(resource: str) -> None:
     """The request is about this resource."""
     if (trace := TRACE.get()) is not None:
         trace.resource = resource
+
+
+def streams() -> None:
+    """The request's answer is sent while its rows are read."""
+    if (trace := TRACE.get()) is not None:
+        trace.streams = True
 
 
 def rows(*, read: int = 0, written: int = 0) -> None:

@@ -5,20 +5,21 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
-from .errors import MethodNotAllowed, NotFound
-from .events import Subscriber, about, mark, rows
+from .errors import InvalidQuery, MethodNotAllowed, NotFound
+from .events import Subscriber, about, mark, rows, streams
 from .execute import (
     Database,
     Replica,
     Within,
+    execute_export,
     execute_history,
     execute_read,
     execute_view,
@@ -27,19 +28,22 @@ from .execute import (
 from .plan import (
     Context,
     KeptPlans,
+    PlannedExport,
     PlannedRead,
     at_access,
     at_key,
     history_key,
+    plan_export,
     plan_history,
     plan_item,
     plan_list,
     plan_view,
     plan_write,
 )
-from .request import Request, split_key
+from .request import EXPORTS, Export, Request, split_key
 from .respond import (
     Response,
+    respond_export,
     respond_index,
     respond_item,
     respond_list,
@@ -86,6 +90,8 @@ def answer(api: Api, request: Request, who: Actor) -> Response:
     resource = find_resource(api, request)
     access = api.policies.access(who)
     match request.method:
+        case "GET" | "HEAD" if request.media in EXPORTS:
+            return export(api, resource, request, access)
         case "GET" | "HEAD":
             return read(api, resource, request, access)
         case "OPTIONS":
@@ -116,6 +122,33 @@ def read(api: Api, resource: Resource, request: Request, access: Access) -> Resp
     assert planned.window is not None
     rows(read=min(result.rows, planned.window.limit))
     return respond_list(request, planned, result, api.cursor_key)
+
+
+def export(api: Api, resource: Resource, request: Request, access: Access) -> Response:
+    """GET and HEAD of all rows: one statement, whose rows are sent as they come."""
+    if request.prefer.count is not None:
+        raise InvalidQuery.at("Prefer", "Prefer: an export is of all rows, and takes no count")
+    planned = plan_export(Context(api.schema, api.settings, access), resource, request.query)
+    mark("plan")
+    if request.method == "HEAD":
+        return respond_export(request, None)
+    media = cast("Export", request.media)
+    stream = exported(api, resource, planned, media, access.who, api.settings.export_deadline)
+    streams()
+    mark("execute")
+    return respond_export(request, stream)
+
+
+def exported(
+    api: Api,
+    resource: Resource,
+    planned: PlannedExport,
+    media: Export,
+    who: Actor,
+    seconds: float,
+) -> Iterator[bytes]:
+    """The bytes of an export, within so many seconds; close what isn't read to its end."""
+    return _reading(api, resource, lambda of: execute_export(of, planned, media, who, seconds))
 
 
 def _reading(api: Api, resource: Resource, run: Callable[[Database], T]) -> T:

@@ -29,6 +29,7 @@ from .request import EntityTags, Request, join_key, preference_applied
 JSON = ("Content-Type", "application/json")
 _PROBLEM = ("Content-Type", "application/problem+json")
 _TYPE_ROOT = "urn:carboy:error:"
+_NOT_IN_FILES = re.compile(r"[^A-Za-z0-9._-]")
 _REPLACED = re.compile(r"(?:^|&)(?:after|page|offset)=[^&]*")
 
 
@@ -70,6 +71,18 @@ def respond_error(error: ApiError) -> Response:
         errors=error.problems,
     )
     return Response(error.status, (_PROBLEM, *error.headers), msgspec.json.encode(document))
+
+
+def respond_export(request: Request, stream: Iterator[bytes] | None) -> Response:
+    """All rows as they come; without any, as HEAD is answered."""
+    headers: list[tuple[str, str]] = [("Content-Type", request.media)]
+    if request.media == "text/csv":
+        name = _NOT_IN_FILES.sub("_", request.resource)
+        headers = [
+            ("Content-Type", "text/csv; charset=utf-8; header=present"),
+            ("Content-Disposition", f'attachment; filename="{name}.csv"'),
+        ]
+    return Response(200, tuple(headers), b"", stream if stream is not None else iter(()))
 
 
 def respond_item(request: Request, result: ReadResult | None) -> Response:

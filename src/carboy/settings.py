@@ -165,6 +165,18 @@ TABLE = (
         1,
     ),
     Setting(
+        "CARBOY_EXPORT_DEADLINE",
+        600,
+        "Seconds that an export may take, however slowly it is read.",
+        1,
+    ),
+    Setting(
+        "CARBOY_EXPORTS",
+        4,
+        "Exports of a process at a time, each with a connection; half of the pool's at most.",
+        1,
+    ),
+    Setting(
         "CARBOY_QUEUE",
         100,
         "Requests of a process that may wait for a connection; more are turned away at once.",
@@ -263,6 +275,8 @@ class Settings(Struct, frozen=True):
     statement_cache: int = 1024
     row_security: bool = False
     deadline: int = 15
+    export_deadline: int = 600
+    exports: int = 4
     queue: int = 100
     jwt_secret: str = ""
     jwt_public_key: str = ""

@@ -27,6 +27,7 @@ from .pipeline import Api, answer
 from .request import Request, parse
 from .respond import Response, respond_error
 from .settings import Settings
+from .streams import Streamed, connection_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -151,13 +152,20 @@ class Traced:
                 headers.append(("Server-Timing", _timing(trace.stages, perf_counter() - started)))
             return start_response(line, headers, *exc_info)
 
-        token = TRACE.set(trace)  # as ``traced`` does, for less
-        try:
-            return self._inner(environ, begin)
-        finally:
-            TRACE.reset(token)
+        def end() -> None:
             if self._subscribers:
                 trace.emit(_answered(trace, environ, status, perf_counter() - started))
+
+        token = TRACE.set(trace)  # as ``traced`` does, for less
+        try:
+            body = self._inner(environ, begin)
+            if trace.streams:
+                return Streamed(body, connection_of(environ), end)
+        finally:
+            TRACE.reset(token)
+            if not trace.streams:
+                end()
+        return body
 
 
 def _answered(
@@ -238,6 +246,9 @@ class DirectReads:
 
         response = attended(self._edge, self._settings.deadline, environ, identify, respond)
         headers = list(response.headers)
+        if response.stream is not None:
+            start_response(_STATUSES[response.status], headers)
+            return response.stream
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))
         start_response(_STATUSES[response.status], headers)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from carboy.request import Prefer
+from carboy.request import EXPORTS, Prefer
 from carboy.request.ast import Aggregate, Operator, SelectEmbed, SelectItem
 from carboy.request.filters import _QUANTIFIED
 from carboy.request.query_string import _SCOPED_WORDS, _SINGLES
@@ -291,6 +291,19 @@ def _others(of: Subject) -> dict[str, Sequence[Ask]]:
             Ask("labels?name=like.*"),
         ],
         "other tables": [Ask("people", headers=_COUNT), Ask("remarks", headers=_COUNT)],
+        "export": [
+            Ask(f"{path}", headers={"Accept": media})
+            for media in EXPORTS
+            for path in (
+                "papers",
+                f"papers?{of.text}=like.HIDDEN*",
+                f"papers?order={of.number}&offset=1",
+                "papers?select=id,remarks(*),labels(name),...owner(name)",
+                f"papers?select={of.number}.sum()",
+                "people?select=id,papers(*)",
+                "remarks",
+            )
+        ],
         "hints": [
             *(Ask(f"papers?select={name}") for name in near),
             *(Ask(f"papers?{name}=eq.1") for name in near),

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from carboy.request import EXPORTS
 from carboy.schema import Schema
 
 from .two_worlds import SIZES, TABLES, Key, Who, World, hidden_fields, seen
@@ -105,6 +106,9 @@ class Reader:
             self.note("q")
             parts.append(("q", str(self.one(("draft", "secret", "plan", "ann bob", "a", "é")))))
         self._window(parts, headers)
+        if self.chance(0.15):
+            self.note("export")
+            headers["Accept"] = str(self.one(EXPORTS))
         return method, table, query_of(parts), headers
 
     def _window(self, parts: list[tuple[str, str]], headers: dict[str, str]) -> None:

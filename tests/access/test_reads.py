@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+
 import pytest
+
+from carboy.request import EXPORTS
 
 from .conftest import Login
 from .world import ANN, BOB, EVE
@@ -21,6 +27,38 @@ def test_a_list_has_the_rows_that_may_be_read(login: Login) -> None:
     assert ids(login(99).rows("posts")) == [1, 3, 5]
     assert ids(login("ann").rows("posts")) == [1, 3, 5]
     assert ids(login(EVE, "editor").rows("posts")) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("media", EXPORTS)
+def test_an_export_has_the_rows_and_fields_of_the_list(login: Login, media: str) -> None:
+    """Whoever asks: filtered, embedded, spread and grouped as well."""
+    for query in (
+        "order=id",
+        "select=id,author(name),comments(*),tags(id)&order=id",
+        "select=id,...author(by:name)&order=id",
+        "select=id,author!inner(name)&order=id",
+        "select=published,n:count()&order=published",
+    ):
+        for actor in (login(), login(ANN), login("2"), login(EVE, "editor")):
+            found = actor.get(f"posts?{query}", Accept=media)
+            assert (found.status_code, found.mimetype) == (200, media)
+            listed = actor.rows(f"posts?{query}")
+            if media == "text/csv":
+                rows = list(csv.DictReader(io.StringIO(found.text)))
+                assert [list(row) for row in rows] == [list(row) for row in listed]
+                for row, values in zip(rows, listed, strict=True):
+                    assert all(is_cell_of(row[name], values[name]) for name in values)
+            else:
+                is_array, lines = found.text.startswith("["), found.text.splitlines()
+                rows = json.loads(found.text) if is_array else [json.loads(x) for x in lines]
+                assert rows == listed
+
+
+def is_cell_of(cell: str, value: object) -> bool:
+    """Whether a cell says what the JSON does."""
+    if value is None or isinstance(value, str):
+        return cell == (value or "")
+    return bool(json.loads(cell) == value)
 
 
 def test_an_item_that_may_not_be_read_is_not_there(login: Login) -> None:

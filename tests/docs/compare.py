@@ -8,6 +8,8 @@ from typing import Any
 
 from .curl import Answer
 
+_LINES = ("application/x-ndjson", "text/csv")
+
 
 def same_text(expected: str, actual: str) -> bool:
     """Equal texts, but for what ``…`` stands for, which may be anything."""
@@ -59,5 +61,8 @@ def require_answer(expected: str, answer: Answer) -> None:
             assert same_text(value, sent), f"{name} is\n{sent}\nnot\n{value}"
     if not body.strip() or not answer.body.strip():
         assert body.strip() == answer.body.strip(), f"the body is\n{answer.body}"
+        return
+    if answer.headers.get_content_type() in _LINES:
+        assert same_text(body.strip(), answer.body.strip()), f"the body is\n{answer.body}"
         return
     assert same_json(json.loads(body), json.loads(answer.body)), f"the body is\n{answer.body}"

@@ -8,6 +8,7 @@ from flask.cli import load_dotenv
 from .access import access, can
 from .backup import backup, restore
 from .check import check
+from .export import export
 from .history import history
 from .jobs import jobs, worker
 from .keys import keys
@@ -39,5 +40,6 @@ for command in (
     check,
     backup,
     restore,
+    export,
 ):
     main.add_command(command)

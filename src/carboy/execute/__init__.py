@@ -3,6 +3,7 @@
 from .database import Database
 from .deadline import RETRY_AFTER, Within
 from .errors import api_error
+from .export import execute_export
 from .history import execute_history
 from .read import execute_read
 from .replica import Replica
@@ -16,6 +17,7 @@ __all__ = [
     "Replica",
     "Within",
     "api_error",
+    "execute_export",
     "execute_history",
     "execute_read",
     "execute_view",

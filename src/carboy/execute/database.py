@@ -20,9 +20,9 @@ from sqlalchemy.pool import ManagesConnection, Pool, QueuePool, StaticPool
 from ..access import Actor
 from ..errors import ApiError, BadRequest, LimitExceeded
 from ..events import mark, statement_ran
-from ..plan.nodes import ReadPlan, searches
+from ..plan.nodes import ExportPlan, ReadPlan, searches
 from ..schema import Resource
-from ..sql import Statement, compile_read, dialect_for
+from ..sql import Statement, compile_export, compile_read, dialect_for
 from .deadline import Deadline, Within, has_passed, too_late
 from .errors import api_error
 from .gate import Gate
@@ -72,7 +72,8 @@ class Database:
     """An engine, what its SQL looks like, and the statements compiled for it so far.
 
     With ``row_security`` the database is told who asks, in the transaction of each statement. A
-    request may take ``deadline`` seconds; as many as ``queue`` wait for a connection.
+    request may take ``deadline`` seconds; as many as ``queue`` wait for a connection. So many
+    ``exports`` run at a time, and they leave half of the connections to others.
     """
 
     def __init__(
@@ -83,12 +84,15 @@ class Database:
         row_security: bool = False,
         deadline: float = 15,
         queue: int = 100,
+        exports: int = 4,
     ) -> None:
         self.engine = engine
         self.row_security = row_security
         self.deadline = deadline
         self.gate = Gate(engine.pool, queue, deadline)
+        self.exporting = threading.BoundedSemaphore(max(1, min(exports, self.gate.places // 2)))
         self._watched = Watched(engine)
+        self.driver = self._watched.driver
         self.dialect = dialect_for(engine.dialect.name)
         self._size = statements
         self._statements: OrderedDict[object, Statement] = OrderedDict()
@@ -173,13 +177,16 @@ class Database:
             finally:
                 self._doing.release()
 
-    def read_statement(self, plan: ReadPlan) -> Statement:
+    def read_statement(self, plan: ReadPlan | ExportPlan) -> Statement:
         """The statement of a read plan."""
         return self.statement(plan, lambda: self._compiled(plan))
 
-    def _compiled(self, plan: ReadPlan) -> Statement:
+    def _compiled(self, plan: ReadPlan | ExportPlan) -> Statement:
         if self.dialect.inspects and not self._inspected and searches(plan):
             self._inspect()
+        if isinstance(plan, ExportPlan):
+            dialect, copied = self.engine.dialect, self.driver.copies
+            return compile_export(plan, self.dialect, dialect, copied=copied)
         return compile_read(plan, self.dialect, self.engine.dialect)
 
     def _inspect(self) -> None:
@@ -199,10 +206,7 @@ class Database:
 
         ``who`` asks for it; None where Carboy itself does.
         """
-        try:
-            bound = statement.bind(values)
-        except (ValueError, OverflowError) as error:
-            raise BadRequest("a value in the request can't be stored in its column") from error
+        bound = bind_values(statement, values)
         with self.place():
             try:
                 return self._fetch(statement, bound, who if self.row_security else None, retry=True)
@@ -351,6 +355,14 @@ def _forget_connections() -> None:
 # Servers that fork their workers from a process that has loaded the application. To look at the
 # process's number in each request would do it as well, and cost each request.
 os.register_at_fork(after_in_child=_forget_connections)
+
+
+def bind_values(statement: Statement, values: Sequence[Any]) -> list[Any]:
+    """The driver's parameters of a statement; BadRequest for values that it can't have."""
+    try:
+        return statement.bind(values)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest("a value in the request can't be stored in its column") from error
 
 
 def to_bytes(body: Any) -> bytes:

@@ -2,9 +2,10 @@
 
 from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
+from .export import Column, PlannedExport, plan_export
 from .history import HistoryPlan, PlannedHistory, history_key, plan_history
 from .kept import KeptPlans
-from .nodes import ReadPlan
+from .nodes import ExportPlan, ReadPlan
 from .read import Count, PlannedRead, Window, at_access, at_key, plan_item, plan_list
 from .recording import Recording, linking_relations, recorded_fields, recorded_key
 from .result import ReadResult
@@ -16,13 +17,16 @@ from .written import WriteResult
 
 __all__ = [
     "MAX_FAULTS",
+    "Column",
     "Context",
     "Count",
     "Cursor",
+    "ExportPlan",
     "Faults",
     "HistoryPlan",
     "KeptPlans",
     "Once",
+    "PlannedExport",
     "PlannedHistory",
     "PlannedRead",
     "PlannedView",
@@ -44,6 +48,7 @@ __all__ = [
     "history_key",
     "is_mappers_own",
     "linking_relations",
+    "plan_export",
     "plan_history",
     "plan_item",
     "plan_list",

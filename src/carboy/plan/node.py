@@ -221,6 +221,19 @@ def output_keys(outputs: Sequence[Output | Embed]) -> list[str]:
     return keys
 
 
+def output_columns(node: Node, *, many: bool = False) -> list[tuple[str, Output | None]]:
+    """The keys of the JSON object with what makes each; None where that is JSON."""
+    columns: list[tuple[str, Output | None]] = []
+    for output in node.outputs:
+        if isinstance(output, Output):
+            columns.append((output.key, None if many else output))
+        elif output.spread:
+            columns += output_columns(output.node, many=many or output.relation.many)
+        else:
+            columns.append((output.key, None))
+    return columns
+
+
 def _require_distinct(outputs: Sequence[Output | Embed]) -> None:
     keys = output_keys(outputs)
     for key in keys:

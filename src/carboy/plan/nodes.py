@@ -255,7 +255,18 @@ class ReadPlan(Struct, frozen=True, cache_hash=True):
     estimate_above: int = 0
 
 
-def searches(plan: ReadPlan) -> bool:
+class ExportPlan(Struct, frozen=True):
+    """All rows that the root matches, each by itself; ``allowed`` is as in ``ReadPlan``.
+
+    ``cells`` asks for each row's values as CSV has them, where the database can write that.
+    """
+
+    root: Node
+    allowed: tuple[Allowed, ...]
+    cells: bool = False
+
+
+def searches(plan: ReadPlan | ExportPlan) -> bool:
     """Whether the plan has a ``q=``."""
     where = plan.root.where
     parts = where.parts if isinstance(where, Every) else (where,)

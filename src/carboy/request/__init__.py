@@ -6,15 +6,18 @@ It knows HTTP and the grammar, no models and no database.
 from .ast import Query
 from .body import check_content_type, parse_json, parse_rows
 from .headers import (
+    EXPORTS,
     EntityTag,
     EntityTags,
+    Export,
+    Media,
     Prefer,
-    accepts_json,
     parse_idempotency_key,
     parse_if_match,
     parse_if_none_match,
     parse_prefer,
     preference_applied,
+    wanted_media,
 )
 from .http import Headers, Request, parse
 from .keys import join_key, split_key
@@ -22,13 +25,15 @@ from .query_string import parse_query
 from .select import parse_order, parse_select
 
 __all__ = [
+    "EXPORTS",
     "EntityTag",
     "EntityTags",
+    "Export",
     "Headers",
+    "Media",
     "Prefer",
     "Query",
     "Request",
-    "accepts_json",
     "check_content_type",
     "join_key",
     "parse",
@@ -43,4 +48,5 @@ __all__ = [
     "parse_select",
     "preference_applied",
     "split_key",
+    "wanted_media",
 ]

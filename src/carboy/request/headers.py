@@ -7,8 +7,8 @@ draft-ietf-httpapi-idempotency-key-header.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Any, Literal, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -38,6 +38,11 @@ class EntityTag(Struct, frozen=True):
 
 EntityTags: TypeAlias = Literal["*"] | tuple[EntityTag, ...]
 """The tags of If-Match or If-None-Match; ``*`` stands for any row that exists."""
+
+Export: TypeAlias = Literal["application/x-ndjson", "text/csv", "application/vnd.carboy.array+json"]
+Media: TypeAlias = Literal["application/json"] | Export
+"""What a list is answered in: a page of it as JSON, or all that matches as an export."""
+EXPORTS: tuple[Export, ...] = get_args(Export)
 
 _CHOICES = {
     "return": ("representation", "minimal", "headers-only"),
@@ -126,22 +131,34 @@ def parse_idempotency_key(header: str | None) -> str | None:
     return text
 
 
-def accepts_json(header: str | None) -> bool:
-    """Whether ``Accept`` allows ``application/json``; what is malformed in it is passed over."""
+def wanted_media(header: str | None) -> Media | None:
+    """The media type to answer a read in; None where ``Accept`` excludes all there are.
+
+    JSON is the answer unless one of the others is named and weighs more. What is malformed is
+    passed over.
+    """
     if header is None:
-        return True
-    weights: dict[str, bool] = {}
+        return "application/json"
+    weights: dict[str, float] = {}
     for part in header.split(","):
         media_range, *parameters = part.split(";")
         name = media_range.strip().lower()
         if _MEDIA_RANGE.fullmatch(name):
-            weights[name] = weights.get(name, False) or not _is_refused(parameters)
+            weights[name] = max(weights.get(name, 0.0), _weight(parameters))
+    json = _json_weight(weights)
+    export = max(EXPORTS, key=lambda name: weights.get(name, 0.0))
+    if weights.get(export, 0.0) > json:
+        return export
+    return "application/json" if json > 0 else None
+
+
+def _json_weight(weights: Mapping[str, float]) -> float:
     if not weights:
-        return True
+        return 1.0
     for name in ("application/json", "application/problem+json", "application/*", "*/*"):
-        if name in weights and (weights[name] or name != "application/problem+json"):
+        if name in weights and (weights[name] > 0 or name != "application/problem+json"):
             return weights[name]
-    return False
+    return 0.0
 
 
 def _preferences(header: str) -> list[tuple[str, str]]:
@@ -194,12 +211,12 @@ def _entity_tags(name: str, header: str) -> EntityTags:
     return tuple(tags)
 
 
-def _is_refused(parameters: list[str]) -> bool:
+def _weight(parameters: list[str]) -> float:
     for parameter in parameters:
         weight = _WEIGHT.fullmatch(parameter)
         if weight:
-            return float(weight[1]) == 0
-    return False
+            return float(weight[1])
+    return 1.0
 
 
 def _bad_header(name: str, detail: str) -> BadRequest:

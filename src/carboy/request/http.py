@@ -11,19 +11,27 @@ from ..errors import NotAcceptable
 from .ast import Query
 from .body import check_content_type
 from .headers import (
+    EXPORTS,
     EntityTags,
+    Media,
     Prefer,
-    accepts_json,
     parse_idempotency_key,
     parse_if_match,
     parse_if_none_match,
     parse_prefer,
+    wanted_media,
 )
 from .query_string import parse_query
 
 # The same few query strings come again and again; long ones are a client's own.
 _kept_query = lru_cache(512)(parse_query)
 _KEPT_LENGTH = 1000
+_kept_media = lru_cache(128)(wanted_media)
+_EXPORTED = ("GET", "HEAD")
+_ONLY = (
+    "Accept excludes application/json, the only type that can be answered here; the rows of a "
+    f"collection can be read as {', '.join(EXPORTS)} too"
+)
 _METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -40,6 +48,7 @@ class Request(Struct, frozen=True):
     ``key`` is the text after the resource, percent-decoded and not yet split. ``body`` is None
     where the method has none, and otherwise still JSON text. ``path`` is what the client asked
     for, without the query, to make ``Location`` and ``Link`` from; ``query_string`` is undecoded.
+    ``media`` is what it is to be answered in; only a read of a collection has a choice.
     """
 
     method: str
@@ -53,6 +62,7 @@ class Request(Struct, frozen=True):
     body: bytes | None = None
     path: str = ""
     query_string: str = ""
+    media: Media = "application/json"
 
 
 def parse(
@@ -66,8 +76,9 @@ def parse(
     path: str = "",
 ) -> Request:
     """Read a request; raises BadRequest, NotAcceptable or UnsupportedMediaType."""
-    if not accepts_json(headers.get("Accept")):
-        raise NotAcceptable("only application/json can be answered, and Accept excludes it")
+    media = _media(headers.get("Accept"))
+    if media is None or (media in EXPORTS and (key is not None or method not in _EXPORTED)):
+        raise NotAcceptable(_ONLY)
     text = query_string if isinstance(query_string, str) else query_string.decode("latin-1")
     has_body = method in _METHODS_WITH_BODY
     if has_body:
@@ -84,4 +95,11 @@ def parse(
         body=(body or b"") if has_body else None,
         path=path,
         query_string=text,
+        media=media,
     )
+
+
+def _media(accept: str | None) -> Media | None:
+    if accept is not None and len(accept) > _KEPT_LENGTH:
+        return wanted_media(accept)
+    return _kept_media(accept)

@@ -3,6 +3,7 @@
 from .column_types import exact_text, long_bytes, long_text
 from .compile import Statement, compile_matching, compile_read, compile_select
 from .dialects import Dialect, dialect_for
+from .export import compile_export
 from .expressions import own_column
 from .history import HISTORY, compile_history
 from .view import view_statement
@@ -12,6 +13,7 @@ __all__ = [
     "HISTORY",
     "Dialect",
     "Statement",
+    "compile_export",
     "compile_history",
     "compile_matching",
     "compile_read",

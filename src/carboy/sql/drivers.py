@@ -6,16 +6,19 @@ the server to stop (``cancel``), and shut the socket that the call waits at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy.engine import Dialect
 
 
 class Driver:
     """A driver that isn't known: it is ended by its socket, if it tells which that is."""
+
+    copies: ClassVar[bool] = False
+    """Whether it reads what ``COPY ... TO STDOUT`` prints."""
 
     def connect(
         self, dialect: Dialect, arguments: Any, parameters: dict[str, Any], seconds: float
@@ -37,9 +40,39 @@ class Driver:
         ``connect`` opens another connection. This may fail, and may find nothing to stop.
         """
 
+    def lines(
+        self, connection: Any, sql: str, parameters: Any, check: Callable[[Any], None]
+    ) -> Generator[bytes]:
+        """The rows of a statement of one column, each as a line, as the server sends them.
+
+        Where ``copies``, the statement is a COPY. ``check`` is given the cursor at the end.
+        """
+        return self._lines(self.cursor(connection), sql, parameters, check)
+
+    def _lines(
+        self, cursor: Any, sql: str, parameters: Any, check: Callable[[Any], None]
+    ) -> Generator[bytes]:
+        cursor.execute(sql, parameters)
+        for (text,) in cursor:
+            yield (text if isinstance(text, bytes) else text.encode()) + b"\n"
+        check(cursor)
+        cursor.close()
+
+    def cursor(self, connection: Any) -> Any:
+        """A cursor that doesn't fetch all rows at once."""
+        return connection.cursor()
+
 
 class Psycopg(Driver):
     """psycopg 3."""
+
+    copies = True
+
+    def lines(
+        self, connection: Any, sql: str, parameters: Any, check: Callable[[Any], None]
+    ) -> Generator[bytes]:
+        with connection.cursor() as cursor, cursor.copy(sql, parameters or None) as copy:
+            yield from copy
 
     def connect(
         self, dialect: Dialect, arguments: Any, parameters: dict[str, Any], seconds: float
@@ -57,12 +90,36 @@ class Psycopg(Driver):
 class Psycopg2(Psycopg):
     """psycopg2, whose ``cancel`` may wait for ever itself: the socket must do."""
 
+    copies = False
+    lines = Driver.lines
+
+    def cursor(self, connection: Any) -> Any:
+        return connection.cursor(name="carboy_export")
+
     def cancel(self, connection: Any, connect: Callable[[], Any], seconds: float) -> None:
         pass
 
 
 class PyMySQL(Driver):
     """PyMySQL; ``KILL QUERY`` comes by another connection."""
+
+    def cursor(self, connection: Any) -> Any:
+        from pymysql.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+
+    def lines(
+        self, connection: Any, sql: str, parameters: Any, check: Callable[[Any], None]
+    ) -> Generator[bytes]:
+        cursor = self.cursor(connection)
+        try:
+            yield from self._lines(cursor, sql, parameters, check)
+        except BaseException:
+            # To close it would read all the rest.
+            if cursor._result is not None:
+                cursor._result.unbuffered_active = False
+            cursor.connection = None
+            raise
 
     def connect(
         self, dialect: Dialect, arguments: Any, parameters: dict[str, Any], seconds: float

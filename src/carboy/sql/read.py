@@ -397,6 +397,16 @@ class ReadBuilder:
         return sa.select(sa.func.count()).select_from(counted).scalar_subquery()
 
 
+def holds_documents(node: Node) -> bool:
+    """Whether a node, or one below it, puts out JSON that somebody else has written."""
+    return any(
+        holds_documents(output.node)
+        if isinstance(output, Embed)
+        else output.value is not None and output.value.type.kind in (Kind.JSON, Kind.ARRAY)
+        for output in node.outputs
+    )
+
+
 def _is_computed(value: Value | OutputValue) -> TypeGuard[FieldValue | RelatedValue]:
     """Whether a value is more than a column of the row itself."""
     return isinstance(value, RelatedValue) or (isinstance(value, FieldValue) and bool(value.steps))

@@ -9,12 +9,12 @@ from carboy.request import (
     EntityTag,
     EntityTags,
     Prefer,
-    accepts_json,
     parse_idempotency_key,
     parse_if_match,
     parse_if_none_match,
     parse_prefer,
     preference_applied,
+    wanted_media,
 )
 
 
@@ -157,7 +157,7 @@ def test_malformed_entity_tags_are_refused(header: str) -> None:
 )
 def test_accept_is_negotiated(header: str | None, accepted: bool) -> None:
     """The most specific range decides, q=0 excludes, and malformed ranges are passed over."""
-    assert accepts_json(header) is accepted
+    assert wanted_media(header) == ("application/json" if accepted else None)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     has_planner_estimates: ClassVar[bool] = False
+    # Whether ``row_to_json`` is there, and quicker where keys are names of columns.
+    names_rows: ClassVar[bool] = False
     # Whether ``inspect`` learns from a connection what ``search`` can use.
     inspects: ClassVar[bool] = False
     check_deferred: ClassVar[str | None] = None
@@ -185,6 +187,22 @@ class Dialect(ABC):
     @abstractmethod
     def body(self, json: Expression) -> Expression:
         """JSON as the type in which the driver hands it over most cheaply."""
+
+    def line(self, json: Expression, *, loose: bool) -> Expression:
+        """As ``body``, in one line; ``loose`` JSON may have line breaks between its values."""
+        return self.body(json)
+
+    def cell(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        """A column's value as a cell of CSV: the text that its JSON has; only of ``copied``."""
+        raise NotImplementedError
+
+    def document_cell(self, json: Expression) -> Expression:
+        """JSON as a cell of CSV; only of ``copied``."""
+        raise NotImplementedError
+
+    def copied(self, sql: str, *, cells: bool) -> str:
+        """The statement as one whose rows are lines of text; for drivers that read those."""
+        raise NotImplementedError
 
     @abstractmethod
     def groupable(self, json: Expression) -> Expression:

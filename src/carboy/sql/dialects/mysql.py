@@ -228,6 +228,12 @@ class MySQL(Dialect):
     def body(self, json: Expression) -> Expression:
         return sa.cast(json, sa.LargeBinary)
 
+    def line(self, json: Expression, *, loose: bool) -> Expression:
+        if loose:
+            for broken in (r"'\n'", r"'\r'"):
+                json = sa.func.replace(json, _constant(broken), _constant("' '"))
+        return self.body(json)
+
     def groupable(self, json: Expression) -> Expression:
         return json
 

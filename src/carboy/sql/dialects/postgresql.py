@@ -34,6 +34,8 @@ _CONFIG = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}(\.[A-Za-z][A-Za-z0-9_]{0,62})?
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 # Types without a JSON form of their own that have an order.
 _ORDERED = (BIT, CIDR, INET, MACADDR, MACADDR8, MONEY, OID, ranges.AbstractRange)
+# The same as in formats.py, for the cells that the database writes.
+_FORMULA = r"E'^''*[-=+@\\t\\r]'"
 _QUERIES = {
     "fts": "to_tsquery",
     "plfts": "plainto_tsquery",
@@ -47,6 +49,11 @@ def _constant(text: str) -> Expression:
     return sa.literal_column(text)
 
 
+def _json_text(value: Expression) -> Expression:
+    """The text of a value that is a string in JSON."""
+    return sa.func.to_json(value).op("#>>", return_type=sa.Text())(_constant("'{}'"))
+
+
 def _to_char(value: Expression, form: str) -> Expression:
     return sa.func.to_char(value, _constant(f"'{form}'"))
 
@@ -56,6 +63,7 @@ class PostgreSQL(Dialect):
 
     name = "PostgreSQL"
     has_planner_estimates = True
+    names_rows = True
     check_deferred = "SET CONSTRAINTS ALL IMMEDIATE"
 
     def prepare(self, connection: Any) -> None:
@@ -172,6 +180,41 @@ class PostgreSQL(Dialect):
 
     def body(self, json: Expression) -> Expression:
         return sa.cast(json, sa.Text)
+
+    def line(self, json: Expression, *, loose: bool) -> Expression:
+        text = self.body(json)
+        if not loose:
+            return text
+        # In a string of JSON they are escaped: only between its values do they stand as they are.
+        return sa.func.translate(text, _constant(r"E'\r\n'"), _constant("'  '"), type_=sa.Text)
+
+    def cell(self, type_: FieldType, column_type: Any, value: Expression) -> Expression:
+        shown = self.json_value(type_, column_type, value)
+        match type_.kind:
+            case Kind.JSON | Kind.ARRAY:
+                return self.document_cell(sa.func.to_json(value, type_=sa.JSON))
+            case Kind.TEXT | Kind.OTHER | Kind.ENUM | Kind.BYTES:
+                # As text, CHAR(n) loses its padding, which its JSON has.
+                padded = isinstance(column_type, sa.CHAR)
+                text = _json_text(shown) if padded else sa.cast(shown, sa.Text)
+                formula = text.op("~", is_comparison=True)(_constant(_FORMULA))
+                return sa.case((formula, _constant("''''") + text), else_=text)
+            case Kind.BOOLEAN | Kind.UUID:
+                return sa.cast(shown, sa.Text)
+            case Kind.DATE:
+                # As text it would be in the session's DateStyle.
+                return _json_text(shown)
+            case _:
+                return shown
+
+    def document_cell(self, json: Expression) -> Expression:
+        is_null = sa.func.json_typeof(json) == _constant("'null'")
+        return sa.case((is_null, sa.null()), else_=sa.cast(json, sa.Text))
+
+    def copied(self, sql: str, *, cells: bool) -> str:
+        # No text of JSON has these characters, so that each line is printed as it is.
+        plain = "" if cells else r", QUOTE e'\x01', DELIMITER e'\x02'"
+        return f"COPY ({sql}) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8'{plain})"
 
     def groupable(self, json: Expression) -> Expression:
         return sa.cast(json, sa.Text)
