@@ -34,15 +34,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-TIMEOUT = 60
-"""Seconds that a server may take to start or to stop."""
-
+TIMEOUT = 180
+"""Seconds that a server may take to start or to stop; a busy machine takes its time."""
 
 _ROOM = 2**30
+_TRIES = 3
 
 
 class ServerMissing(Exception):
     """The programs aren't on this machine; the message says what to install."""
+
+
+class ServerEnded(RuntimeError):
+    """A server has ended before it was ready; the message has its log."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,8 @@ def _run_postgresql(programs: Path, durable: bool) -> Iterator[str]:
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         log = f"--log={home / 'log'}"
         try:
-            call("pg_ctl", "start", cluster, log, "--wait", f"--options={options}")
+            wait = ("--wait", f"--timeout={TIMEOUT}")
+            call("pg_ctl", "start", cluster, log, *wait, f"--options={options}")
             yield f"postgresql+psycopg://postgres:{password}@127.0.0.1:{port}/postgres"
         finally:
             if (home / "cluster" / "postmaster.pid").exists():
@@ -194,8 +199,8 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         "carboy-mariadb-", account, within=None if durable else _memory()
     ) as home:
         password = secrets.token_hex(16)
-        port = free_port()
-        log = home / "log"
+        # Without an ending it would get one.
+        log = home / "log.err"
         setup = home / "setup.sql"
         # It is run before the first client is let in.
         setup.write_text(
@@ -210,12 +215,14 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
             options += ["--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"]
             options += ["--innodb-flush-method=nosync", "--skip-innodb-file-per-table"]
             options += ["--innodb-log-file-size=32M", "--skip-sync-frm"]
+        # In a folder for temporary tables each server deletes those of the others when it starts.
+        options.append(f"--tmpdir={home}")
         install = ["--auth-root-authentication-method=socket", "--skip-test-db"]
         run_to_end([str(_install_db(programs)), *options, *install], home, account)
-        settings = {"socket": home / "socket", "port": port, "bind-address": "127.0.0.1"}
-        # In a folder for temporary tables each server deletes those of the others when it starts.
-        settings |= {"tmpdir": home, "init-file": setup, "log-error": log, "pid-file": home / "pid"}
+        settings = {"socket": home / "socket", "bind-address": "127.0.0.1"}
+        settings |= {"init-file": setup, "pid-file": home / "pid"}
         settings |= {
+            "log-error": log,
             "character-set-server": "utf8mb4",
             "sql-mode": "TRADITIONAL,NO_AUTO_VALUE_ON_ZERO",
         }
@@ -223,8 +230,8 @@ def _run_mariadb(programs: Path, durable: bool) -> Iterator[str]:
         settings |= {"collation-server": "utf8mb4_nopad_bin", "skip-name-resolve": 1}
         settings |= {"innodb-strict-mode": 0}  # a table may be as wide as the longest of its rows
         options += [f"--{name}={value}" for name, value in settings.items()]
-        with started([str(programs / "mariadbd"), *options], home, account) as server:
-            await_listening(server, port, log)
+        command = [str(programs / "mariadbd"), *options]
+        with _listening(command, home, account, log, "ready for connections") as port:
             yield f"mariadb+pymysql://carboy:{password}@127.0.0.1:{port}/test?ssl_disabled=true"
 
 
@@ -243,15 +250,36 @@ def _run_redis(programs: Path, durable: bool) -> Iterator[str]:
     account = account_for("redis")
     with temporary_folder("carboy-redis-", account) as home:
         password = secrets.token_hex(16)
-        port = free_port()
-        settings = {"bind": "127.0.0.1", "port": port, "requirepass": password, "dir": home}
+        settings = {"bind": "127.0.0.1", "requirepass": password, "dir": home}
         settings |= {"save": '""', "appendonly": "yes" if durable else "no"}
         settings |= {"appendfsync": "always", "logfile": home / "log"}
         # On its standard input, where no list of processes shows the password.
         said = "".join(f"{name} {value}\n" for name, value in settings.items())
-        with started([str(programs / "redis-server"), "-"], home, account, said) as server:
-            await_listening(server, port, home / "log")
+        command = [str(programs / "redis-server"), "-"]
+        ready = "Ready to accept connections"
+        with _listening(command, home, account, home / "log", ready, said) as port:
             yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+@contextmanager
+def _listening(
+    command: Sequence[str], home: Path, account: str | None, log: Path, ready: str, said: str = ""
+) -> Iterator[int]:
+    """A server on a free port, once its log says that it is ready; yields the port.
+
+    Somebody may take the port before the server does; then it is another, a few times.
+    """
+    for left in reversed(range(_TRIES)):
+        port = free_port()
+        with started([*command, "--port", str(port)], home, account, said) as server:
+            try:
+                _await_log(server, log, ready)
+            except ServerEnded:
+                if left:
+                    continue
+                raise
+            yield port
+            return
 
 
 @contextmanager
@@ -280,15 +308,33 @@ def started(
 
 
 def await_listening(server: subprocess.Popen[str], port: int, log: Path) -> None:
-    """Wait until a server listens; RuntimeError with its log where it ends before that."""
-    end = time.monotonic() + TIMEOUT
-    while time.monotonic() < end and server.poll() is None:
+    """Wait until a server listens; RuntimeError with its log where it doesn't."""
+
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    _await(server, listens, log)
+
+
+def _await_log(server: subprocess.Popen[str], log: Path, ready: str) -> None:
+    """The same by what its log says: on its port somebody else may listen."""
+    _await(server, lambda: ready in _said(log), log)
+
+
+def _await(server: subprocess.Popen[str], seen: Callable[[], bool], log: Path) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not seen():
+        if server.poll() is not None:
+            status = f"ended with status {server.returncode} before it was ready"
+            raise ServerEnded(f"{server.args!r} {status}:\n{_said(log)}")
+        if time.monotonic() > end:
+            raise RuntimeError(f"{server.args!r} wasn't ready after {TIMEOUT} s:\n{_said(log)}")
         time.sleep(0.02)
-    said = log.read_text(errors="replace") if log.exists() else ""
-    raise RuntimeError(f"the server on port {port} didn't start:\n{said.strip()}")
+
+
+def _said(log: Path) -> str:
+    return log.read_text(errors="replace").strip() if log.exists() else ""
 
 
 def account_for(preferred: str) -> str | None:
@@ -325,23 +371,22 @@ def run_to_end(command: Sequence[str], home: Path, account: str | None) -> None:
     """Run a program to its end; RuntimeError with what it and the server's log said if it fails."""
     # Into a file, for a server that stays behind would hold a pipe open.
     with tempfile.TemporaryFile("w+") as output:
-        status = subprocess.run(
-            command,
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT,
-            check=False,
-            user=account,
-            group=_group(account) if account else None,
-            extra_groups=[] if account else None,
-        ).returncode
-        if status:
+        try:
+            subprocess.run(
+                command,
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT,
+                check=True,
+                user=account,
+                group=_group(account) if account else None,
+                extra_groups=[] if account else None,
+            )
+        except subprocess.SubprocessError as error:
             output.seek(0)
-            log = home / "log"
-            said = output.read() + (log.read_text(errors="replace") if log.exists() else "")
-            raise RuntimeError(f"{command[0]} failed with status {status}:\n{said.strip()}")
+            raise RuntimeError(f"{error}\n{output.read()}{_said(home / 'log')}") from None
 
 
 def free_port() -> int:

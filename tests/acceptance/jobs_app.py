@@ -25,6 +25,12 @@ engine = sa.create_engine(os.environ["APP_DATABASE"])
 app = flask.Flask("jobs_app")
 
 
+if SLOW := float(os.environ.get("APP_SLOW_START", "0")):
+    from celery.signals import worker_process_init
+
+    worker_process_init.connect(lambda **_: time.sleep(SLOW), weak=False)
+
+
 def everybody() -> Actor:
     """Whoever asks is an admin."""
     return Actor("tester", frozenset({"admin"}))

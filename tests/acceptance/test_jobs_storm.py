@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from redis import Redis
 
 from carboy.jobs.broker import BrokerError, Carrier
 from carboy.settings import Settings
@@ -172,6 +173,33 @@ def test_a_celery_worker_stops_when_it_is_told(
         until(lambda: not group_lives(worker.pid), "the end of its processes")
     states = world.states()
     assert states == {"done": len(world.effects()), "queued": 40 - len(world.effects())}
+    world.engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_celery_worker_that_gives_up_says_so(
+    database_url: str, tmp_path: Path, broker: Broker
+) -> None:
+    """Celery ends itself where Redis is full; whatever has started it learns that from the code."""
+    world = World(database_url, tmp_path, CARBOY_JOBS_BROKER=broker.url)
+    world.queue(100, 0.2)
+    with started(world) as worker, Redis.from_url(broker.url) as client:
+        client.config_set("maxmemory", 1)
+        assert worker.wait(SECONDS) == 1
+    world.engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_celerys_processes_may_take_their_time(
+    database_url: str, tmp_path: Path, broker: Broker
+) -> None:
+    """On a busy machine new ones take more than the 4 seconds after which Celery would end them."""
+    world = World(database_url, tmp_path, CARBOY_JOBS_BROKER=broker.url, APP_SLOW_START="5")
+    world.queue(1)
+    with started(world) as worker:
+        kill_children(worker.pid)
+        world.queue(1)
+        until(lambda: done(world) == 2, "a job of others")
     world.engine.dispose()
 
 

@@ -179,6 +179,26 @@ def test_a_request_in_progress_is_answered_before_the_end(tmp_path: Path) -> Non
     assert answers == ["done"]
 
 
+def test_a_worker_ends_though_its_main_thread_sleeps_on(tmp_path: Path) -> None:
+    """A SIGTERM that another thread gets, or that comes just before the main one waits, counts."""
+    (tmp_path / "sleepy.py").write_text(
+        "import os, signal, threading\nfrom flask import Flask\n\n"
+        "def create_app():\n    app = Flask(__name__)\n\n"
+        "    @app.get('/')\n    def process():\n        return str(os.getpid())\n\n"
+        "    @app.post('/stop')\n    def stop():\n"
+        "        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "        return ''\n\n    return app\n"
+    )
+    with serving("sleepy:create_app()", folder=tmp_path) as server:
+        first = server.get("/")
+        assert server.status("POST", "/stop") == 200
+        process = Path("/proc") / first
+        deadline = time.monotonic() + START_SECONDS
+        while process.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not process.exists()
+
+
 def test_reload_serves_what_was_changed(tmp_path: Path) -> None:
     """With --reload a changed module is served without a restart by hand."""
     module = tmp_path / "hello.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,17 @@ from redis.exceptions import AuthenticationError, ConnectionError
 from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from tools.servers import SERVERS, ServerMissing, find, mariadb, postgresql, redis
+from tools import servers
+from tools.servers import (
+    SERVERS,
+    ServerEnded,
+    ServerMissing,
+    find,
+    find_or_install,
+    mariadb,
+    postgresql,
+    redis,
+)
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "tools.servers", "postgresql"]
@@ -135,6 +146,26 @@ def test_a_server_goes_with_the_process_that_asked_for_it(end: signal.Signals) -
         process.send_signal(end)
         assert process.wait(timeout=60) != 0
     assert _gone(url, folder)
+
+
+@pytest.mark.parametrize("name", ["mariadb", "redis"])
+def test_a_port_that_somebody_takes_first_costs_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes to another port; where all are taken, the message has its log."""
+    run, programs = SERVERS[name].run, find_or_install(SERVERS[name])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = [taken.getsockname()[1]]
+        free = servers.free_port
+        monkeypatch.setattr(servers, "free_port", lambda: ports.pop() if ports else free())
+        with run(programs, False) as url:
+            assert not ports
+            assert f":{taken.getsockname()[1]}/" not in url
+        monkeypatch.setattr(servers, "free_port", lambda: taken.getsockname()[1])
+        with pytest.raises(ServerEnded, match="in use"), run(programs, False):
+            raise AssertionError
 
 
 @pytest.mark.parametrize(

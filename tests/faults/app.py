@@ -1,7 +1,8 @@
-"""The application under test: accounts, transfers between them, and notes.
+"""The application under test: accounts, transfers between them, notes, and orders.
 
 A transfer moves money when it is stored, by an event of the mapper; so a transfer that is lost or
 done twice shows in the balances. Nothing but Idempotency-Key keeps a row from being stored twice.
+An order queues a job in its own transaction, which delivers it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import flask
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, relationship
 
-from carboy import Carboy, Policy, role
+from carboy import Carboy, Job, Policy, role
 
 CONNECTIONS = 5
 """What a worker's pool holds."""
 READER, WRITER = "reader", "writer"
+_JOB_SECONDS = 0.1
 
 
 class Base(DeclarativeBase):
@@ -60,6 +63,24 @@ class Note(Base):
     text: Mapped[str] = mapped_column(sa.String(200))
 
 
+class Order(Base):
+    """What is delivered by a job, once."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ref: Mapped[str] = mapped_column(sa.String(50), index=True)
+
+
+class Delivery(Base):
+    """What a job has done in the database; nothing here keeps it from being done twice."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ref: Mapped[str] = mapped_column(sa.String(50))
+
+
 @sa.event.listens_for(Transfer, "after_insert")
 def move_money(_: Mapper[Any], connection: sa.Connection, transfer: Transfer) -> None:
     """Change both balances, in the order of the keys, so that no two transfers wait in a circle."""
@@ -83,6 +104,8 @@ def create_app() -> flask.Flask:
     api.resource(Account, read_only=True)
     api.resource(Transfer)
     api.resource(Note, search=("text",))
+    api.resource(Order)
+    _add_jobs(api)
 
     @app.get("/busy")
     def busy() -> flask.Response:
@@ -109,3 +132,16 @@ def create_app() -> flask.Flask:
         return flask.jsonify(process=os.getpid())
 
     return app
+
+
+def _add_jobs(api: Carboy) -> None:
+    @api.job(attempts=50, backoff=0.2)
+    def deliver(job: Job, ref: str) -> None:
+        """Charge for an order elsewhere, by the job's key; then deliver it, with time between."""
+        (Path(os.environ["CHARGES"]) / job.key).write_text(ref)
+        time.sleep(_JOB_SECONDS)
+        job.session.execute(sa.insert(Delivery).values(ref=ref))
+
+    @sa.event.listens_for(Order, "after_insert")
+    def queue_delivery(_: Mapper[Any], connection: sa.Connection, order: Order) -> None:
+        api.enqueue(deliver, {"ref": order.ref}, session=connection)

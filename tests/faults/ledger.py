@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from .app import Account, Note, Transfer
+from .app import Account, Note, Order, Transfer
 from .load import Write
 
 
@@ -12,7 +12,7 @@ def wrong_rows(engine: sa.Engine, writes: list[Write]) -> dict[str, str]:
     """What the database has and should not, or hasn't and should, by the rows' name."""
     wrong = {}
     with engine.connect() as connection:
-        for name, table in (("notes", Note), ("transfers", Transfer)):
+        for name, table in (("notes", Note), ("transfers", Transfer), ("orders", Order)):
             text = Note.text if table is Note else sa.null()
             query = sa.select(table.ref, sa.func.count(), sa.func.max(text)).group_by(table.ref)
             stored = {ref: (rows, said) for ref, rows, said in connection.execute(query)}

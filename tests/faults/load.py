@@ -65,10 +65,10 @@ class Answer(NamedTuple):
 class Write(NamedTuple):
     """Rows of a resource, by the client's name for them, as they must be if it was acknowledged.
 
-    ``rows`` is how many have the name; ``text`` what a note says, None for a transfer.
+    ``rows`` is how many have the name; ``text`` what a note says, else None.
     """
 
-    resource: Literal["notes", "transfers"]
+    resource: Literal["notes", "transfers", "orders"]
     ref: str
     rows: int
     text: str | None
@@ -99,6 +99,7 @@ class Client:
         """Do this and that; notes are changed and deleted by the one that made them."""
         todo = [self._read] * 8 + [self._transfer] * 6 + [self._note] * 3
         todo += [self._change] * 2 + [self._delete, self._bulk]
+        todo += [self._order] * self._load.orders
         try:
             while not self._load.stopping.is_set():
                 self._load.running.wait()
@@ -132,6 +133,11 @@ class Client:
         body = [{"ref": ref, "text": f"note {number}"} for number in range(BULK)]
         answer = self._write("POST", "/api/notes", body)
         self.writes.append(Write("notes", ref, BULK, None, answer is not None))
+
+    def _order(self) -> None:
+        ref = self._new_ref()
+        answer = self._write("POST", "/api/orders", {"ref": ref})
+        self.writes.append(Write("orders", ref, 1, None, answer is not None))
 
     def _change(self) -> None:
         if self._notes:
@@ -204,9 +210,20 @@ class Client:
 
 
 class Load:
-    """Clients with one of the credentials each; begun at once, and ended by ``stop``."""
+    """Clients with one of the credentials each; begun at once, and ended by ``stop``.
 
-    def __init__(self, port: int, name: str, credentials: Sequence[str], clients: int = CLIENTS):
+    Of about twenty things that they do, so many are ``orders``.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        name: str,
+        credentials: Sequence[str],
+        clients: int = CLIENTS,
+        orders: int = 0,
+    ):
+        self.orders = orders
         self.running = threading.Event()
         self.stopping = threading.Event()
         self.last_try = float("inf")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -52,6 +52,27 @@ class MariaDB:
         finally:
             with suppress(pymysql.MySQLError):
                 connection.close()
+
+    def connection(self) -> closing[pymysql.Connection[Cursor]]:
+        """A connection as the application has them."""
+        return closing(
+            pymysql.connect(
+                host=self.url.host or "",
+                port=self.url.port or 0,
+                user=USER,
+                password=self.url.password or "",
+                connect_timeout=10,
+            )
+        )
+
+    def end_connections(self, admin: Cursor, but: Collection[int]) -> int:
+        """Close the application's connections but for these; answers how many there were."""
+        admin.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{USER}'")
+        found = [id_ for (id_,) in admin.fetchall() if id_ not in but]
+        for id_ in found:
+            with suppress(pymysql.OperationalError):  # it has ended meanwhile
+                admin.execute(f"KILL {id_}")
+        return len(found)
 
     def start(self) -> None:
         """Start it again, and wait until it has recovered."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
+import pymysql
+
+from .disk import filled
 from .mariadb import MariaDB
 from .processes import send, wait_for
 from .servers import WORKERS, Server
@@ -71,7 +74,8 @@ def worker_killed(site: Site) -> Iterator[None]:
 def server_killed(site: Site) -> Iterator[None]:
     """The server's main process is killed, and started again as systemd would."""
     server = site.server
-    left = server.kill_main()
+    left = server.workers
+    server.kill_main()
     wait_for("the workers to end", lambda: not server.is_listening(), 10)
     assert left
     yield
@@ -131,6 +135,31 @@ def mariadb_read_only(site: Site) -> Iterator[None]:
             yield
         finally:
             admin.execute("SET GLOBAL read_only = 0")
+
+
+@contextmanager
+def mariadb_full(site: Site) -> Iterator[None]:
+    """Other clients take every connection that MariaDB allows."""
+    server = _mariadb(site)
+    with server.admin() as admin, ExitStack() as stack:
+        admin.execute("SET GLOBAL max_connections = 20")
+        others: list[int] = []
+        while server.end_connections(admin, others):
+            with suppress(pymysql.OperationalError):
+                while True:
+                    other = stack.enter_context(server.connection())
+                    others.append(other.thread_id())  # type: ignore[no-untyped-call]
+        yield
+    with server.admin() as admin:
+        admin.execute("SET GLOBAL max_connections = DEFAULT")
+
+
+@contextmanager
+def mariadb_disk_full(site: Site) -> Iterator[None]:
+    """Nothing more fits on MariaDB's disk."""
+    assert site.disk is not None
+    with filled(site.disk):
+        yield
 
 
 # --- SQLite ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psycopg
 
+from .disk import filled
 from .processes import send, wait_for
 from .servers import COMMIT_LOCK, PostgreSQL
 from .site import Site
@@ -198,11 +198,8 @@ def disk_full(site: Site) -> Iterator[None]:
     """Nothing more fits on PostgreSQL's disk; it ends itself where it can't write its log."""
     assert site.disk is not None
     cluster = _postgresql(site)
-    filler = site.disk / "filler"
-    with filler.open("wb") as file:
-        _fill(file.fileno())
-    yield
-    filler.unlink()
+    with filled(site.disk):
+        yield
     cluster.wait_until_up()
 
 
@@ -215,12 +212,3 @@ def _answers(cluster: PostgreSQL) -> bool:
     with suppress(psycopg.OperationalError), cluster.admin():
         return True
     return False
-
-
-def _fill(file: int) -> None:
-    size = 1 << 20
-    while size:
-        try:
-            os.write(file, bytes(size))
-        except OSError:
-            size //= 2

@@ -23,11 +23,14 @@ def wait_for(what: str, seen: Callable[[], object], seconds: float = PATIENCE) -
         time.sleep(0.02)
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+def children(pid: int, thread: int | None = None) -> list[int]:
+    """The processes that a process has started; those of one of its threads, if given."""
+    found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+        tasks = Path(f"/proc/{pid}/task")
+        for task in [tasks / str(thread)] if thread else list(tasks.iterdir()):
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def tree(pid: int) -> list[int]:
@@ -40,6 +43,26 @@ def runs(pid: int) -> bool:
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that have ``mark`` in their environment, as those have that they started."""
+    return [
+        int(folder.name)
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdigit() and mark.encode() in _read(folder / "environ")
+    ]
+
+
+def command(pid: int) -> bytes:
+    """A process's command line."""
+    return _read(Path(f"/proc/{pid}/cmdline"))
+
+
+def _read(file: Path) -> bytes:
+    with suppress(OSError):
+        return file.read_bytes()
+    return b""
 
 
 def send(number: signal.Signals, *pids: int) -> None:

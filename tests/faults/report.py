@@ -12,7 +12,17 @@ from .runner import Outcome
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reliability.md"
 BEGIN = "<!-- {}: written by `make {}` -->"
 END = "<!-- end of {} -->"
-_HEADINGS = ("Fault", "Answered", "Refused", "First success, s", "Writes found", "Not as expected")
+_HEADINGS = (
+    "Fault",
+    "Answered",
+    "Refused",
+    "First success, s",
+    "Writes found",
+    "First job, s",
+    "Jobs done",
+    "Not as expected",
+)
+_NO_JOBS = "-"
 
 
 def seen(outcome: Outcome) -> str:
@@ -20,7 +30,8 @@ def seen(outcome: Outcome) -> str:
     refused = _refused(outcome.refused)
     return (
         f"{outcome.answered} answered, refused: {refused}; first success after {_back(outcome)} s; "
-        f"{_found(outcome)} writes found"
+        f"{_found(outcome)} writes found; {_jobs(outcome)} jobs done, the first after "
+        f"{_first(outcome)} s, all of before after {_last(outcome)} s"
     )
 
 
@@ -33,6 +44,8 @@ def rows(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, str]:
             _joined(runs, lambda outcome: _refused(outcome.refused)),
             _joined(runs, _back),
             _joined(runs, _found),
+            _joined(runs, _first),
+            _joined(runs, _jobs),
             _joined(runs, lambda outcome: str(len(outcome.missed))),
         )
         for name, runs in outcomes.items()
@@ -78,7 +91,8 @@ def _line(*cells: str) -> str:
 
 
 def _joined(runs: Sequence[Outcome], cell: Callable[[Outcome], str]) -> str:
-    return " / ".join(map(cell, runs))
+    cells = [cell(outcome) for outcome in runs]
+    return _NO_JOBS if set(cells) == {_NO_JOBS} else " / ".join(cells)
 
 
 def _refused(refused: Counter[int]) -> str:
@@ -86,7 +100,23 @@ def _refused(refused: Counter[int]) -> str:
 
 
 def _back(outcome: Outcome) -> str:
-    return "never" if outcome.back is None else f"{outcome.back:.1f}"
+    return _time(outcome.back)
+
+
+def _first(outcome: Outcome) -> str:
+    return _NO_JOBS if outcome.jobs is None else _time(outcome.jobs.first)
+
+
+def _last(outcome: Outcome) -> str:
+    return _NO_JOBS if outcome.jobs is None else _time(outcome.jobs.last)
+
+
+def _jobs(outcome: Outcome) -> str:
+    return _NO_JOBS if outcome.jobs is None else f"{outcome.jobs.done} of {outcome.jobs.orders}"
+
+
+def _time(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f}"
 
 
 def _found(outcome: Outcome) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from .jobs import Jobs, settled
 from .ledger import wrong_rows
 from .load import Answer, Load
 from .site import Kind, Site
@@ -40,6 +41,8 @@ class Fault:
     breaks: bool = False
     quick: bool = False
     """Whether it is in the short form, which is part of the tests."""
+    job_within: float = BACK_SECONDS
+    """How soon after it has ended a job must be done, where there are any."""
 
 
 @dataclass
@@ -56,18 +59,20 @@ class Outcome:
     """Acknowledged writes that the database has, once each."""
     missed: list[str] = field(default_factory=list)
     """Expectations that weren't fulfilled."""
+    jobs: Jobs | None = None
+    """What became of jobs, where there are any."""
 
 
 def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Outcome:
     """Let a fault happen under load, for ``seconds`` if given; ``name`` is of this run alone."""
     most = site.most()
-    site.load = load = Load(site.server.port, name, site.credentials)
+    site.load = load = Load(site.server.port, name, site.credentials, orders=site.orders)
     try:
         time.sleep(_CALM_SECONDS)
         begun = time.monotonic()
         with fault.inject(site):
             time.sleep(fault.seconds if seconds is None else seconds)
-        ended = time.monotonic()
+        ended, ended_at = time.monotonic(), time.time()
         back = _wait_for_success(load, ended)
         time.sleep(_AFTER_SECONDS)
     finally:
@@ -77,10 +82,20 @@ def run(fault: Fault, site: Site, name: str, seconds: float | None = None) -> Ou
     outcome.missed += wrong_answers(fault, load.answers, begun, ended)
     if back is None or back > BACK_SECONDS:
         outcome.missed.append(f"no success within {BACK_SECONDS} s: {back}")
+    if site.orders:
+        outcome.jobs = settled(site.engine, site.charges, name, ended_at)
+        outcome.missed += wrong_jobs(fault, outcome.jobs)
     held = site.held(most)
     if not held.within(most):
         outcome.missed.append(f"leaked: {held}, at most {most}")
     return outcome
+
+
+def wrong_jobs(fault: Fault, jobs: Jobs) -> list[str]:
+    """What shouldn't have become of jobs."""
+    late = jobs.first is None or jobs.first > fault.job_within
+    told = [f"no job done within {fault.job_within} s: {jobs.first}"] if late else []
+    return [*told, *([] if jobs.orders else ["nothing was ordered"]), *jobs.wrong]
 
 
 def judged(load: Load, site: Site) -> Outcome:

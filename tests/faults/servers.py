@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis with a hold on their processes, and ``carboy serve``."""
+"""PostgreSQL and Redis with a hold on their processes; ``carboy serve`` and ``carboy worker``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +22,17 @@ import sqlalchemy as sa
 
 from tools.servers import SERVERS, find, search_path
 
-from .processes import Daemon, children, send, tree, wait_for
+from .processes import Daemon, children, command, runs, send, tree, wait_for
 
 ROOT = Path(__file__).parents[2]
+APPLICATION = "tests.faults.app:create_app()"
 WORKERS = 2
 THREADS = 8
+_AGAIN_SECONDS = 2.0
 QUEUE = 10
 """How many requests of a worker may wait for a connection."""
+JOBS = 4
+"""How many jobs run at a time."""
 USER = "carboy_app"
 COMMIT_LOCK = 4711
 """The advisory lock that a COMMIT of a transfer waits for while somebody else has it."""
@@ -150,8 +155,9 @@ class Redis:
 
 
 class Held(NamedTuple):
-    """What the server holds: connections to the database, threads, and open files."""
+    """What Carboy holds: processes, connections to the database, threads, and open files."""
 
+    processes: int
     connections: int
     threads: int
     files: int
@@ -161,10 +167,17 @@ class Held(NamedTuple):
         return all(mine <= others for mine, others in zip(self, other, strict=True))
 
 
-class Server:
-    """``carboy serve tests.faults.app:create_app()``, as a service manager would run it."""
+def held(processes: Sequence[int], connections: int) -> Held:
+    """What processes hold now, beside connections to the database."""
+    folders = {name: [f"/proc/{pid}/{name}" for pid in processes] for name in ("task", "fd")}
+    threads, files = (sum(map(_entries, each)) for each in folders.values())
+    return Held(len(processes), connections, threads, files)
 
-    def __init__(self, log: Path, settings: Mapping[str, str], command: tuple[str, ...] = ()):
+
+class Command:
+    """A command of Carboy's for the application, as a service manager would run it."""
+
+    def __init__(self, log: Path, settings: Mapping[str, str]) -> None:
         self.log = log
         self._environment = {
             **os.environ,
@@ -172,20 +185,19 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             **settings,
         }
-        self.port = 0
         self._process: subprocess.Popen[bytes]
         self.start()
 
-    def start(self) -> None:
-        """Start it, on the port that it had before, and wait until it answers."""
+    def arguments(self) -> tuple[str, ...]:
+        """What stands behind ``carboy``."""
+        raise NotImplementedError
+
+    def start(self) -> str:
+        """Start it, and wait until it says that it runs; answers what it said."""
         begun = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "carboy.cli", "serve", "tests.faults.app:create_app()"),
-                    *("--workers", str(WORKERS), "--threads", str(THREADS)),
-                    *("--port", str(self.port)),
-                ],
+                [sys.executable, "-m", "carboy.cli", *self.arguments()],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -196,11 +208,10 @@ class Server:
         def said() -> str:
             return self.log.read_bytes()[begun:].decode(errors="replace")
 
-        wait_for("the server to start", lambda: "Ctrl-C" in said() or not self.is_running)
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", said())
-        if not self.is_running or found is None:
-            raise RuntimeError(f"the server didn't start:\n{said()}")
-        self.port = int(found[1])
+        wait_for("a command to start", lambda: "Ctrl-C" in said() or not self.is_running)
+        if not self.is_running:
+            raise RuntimeError(f"the command didn't start:\n{said()}")
+        return said()
 
     def close(self) -> None:
         """Stop it, and by force if it doesn't."""
@@ -221,24 +232,41 @@ class Server:
         """Its main process."""
         return self._process.pid
 
+    def kill_main(self) -> None:
+        """End the main process as the kernel would."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Server(Command):
+    """``carboy serve``: workers that answer, and a process beside them that runs jobs."""
+
+    port = 0
+
+    def arguments(self) -> tuple[str, ...]:
+        """On the port that it had before."""
+        numbers = {"workers": WORKERS, "threads": THREADS, "port": self.port}
+        options = (text for name, value in numbers.items() for text in (f"--{name}", str(value)))
+        return ("serve", APPLICATION, *options)
+
+    def start(self) -> str:
+        """Start it, and wait until it answers."""
+        said = super().start()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+        assert found is not None, said
+        self.port = int(found[1])
+        return said
+
     @property
     def workers(self) -> list[int]:
         """The processes that answer requests."""
-        return [pid for pid in children(self.pid) if b"spawn_main" in _command(pid)]
+        return [pid for pid in children(self.pid, self.pid) if b"spawn_main" in command(pid)]
 
-    def kill_main(self) -> list[int]:
-        """End the main process as the kernel would; the workers that it leaves behind."""
-        workers = self.workers
-        self._process.kill()
-        self._process.wait()
-        return workers
-
-    def held(self, connections: int) -> Held:
-        """What its processes hold now, beside connections to the database."""
-        processes = [self.pid, *self.workers]
-        folders = {name: [f"/proc/{pid}/{name}" for pid in processes] for name in ("task", "fd")}
-        threads, files = (sum(map(_entries, each)) for each in folders.values())
-        return Held(connections, threads, files)
+    @property
+    def runners(self) -> list[int]:
+        """The process that runs jobs; it is started by a thread."""
+        started = (pid for pid in children(self.pid) if b"spawn_main" in command(pid))
+        return [pid for pid in started if pid not in self.workers and runs(pid)]
 
     @property
     def memory(self) -> int:
@@ -255,10 +283,47 @@ class Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-def _command(pid: int) -> bytes:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
+class Worker(Command):
+    """``carboy worker`` with a broker: Celery's processes, and one that tells it of jobs.
+
+    Where it has ended it is started again after a while, as a service manager would do it.
+    """
+
+    def __init__(self, log: Path, settings: Mapping[str, str]) -> None:
+        super().__init__(log, settings)
+        self._closing = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        while not self._closing.wait(_AGAIN_SECONDS):
+            if not self.is_running:
+                self.start()
+
+    def close(self) -> None:
+        """Stop it, and for good."""
+        self._closing.set()
+        self._keeper.join()
+        super().close()
+
+    def arguments(self) -> tuple[str, ...]:
+        """So many jobs at a time."""
+        return ("worker", APPLICATION, "--threads", str(JOBS))
+
+    def start(self) -> str:
+        """Start it, and wait until its processes are there."""
+        said = super().start()
+        self.wait_until_up()
+        return said
+
+    def wait_until_up(self, but: Collection[int] = ()) -> None:
+        """Wait until all processes that run jobs are there, beside these."""
+        wait_for("Celery's processes", lambda: len(set(self.pool) - set(but)) == JOBS)
+
+    @property
+    def pool(self) -> list[int]:
+        """The processes that run jobs."""
+        return [pid for pid in children(self.pid, self.pid) if b"carboy.cli" in command(pid)]
 
 
 def _entries(folder: str) -> int:

@@ -23,13 +23,14 @@ from tools.servers import Programs, find_or_install, mariadb, postgresql, redis
 from .app import CONNECTIONS, WRITER, Account, Base
 from .load import ACCOUNTS, Load
 from .mariadb import MariaDB
-from .processes import wait_for
+from .processes import marked, wait_for
 from .proxy import Proxy
-from .servers import QUEUE, THREADS, WORKERS, Held, PostgreSQL, Redis, Server
+from .servers import JOBS, QUEUE, THREADS, WORKERS, Held, PostgreSQL, Redis, Server, Worker, held
 
 _SECRET = "a secret that only the tests of faults know"
 _SETTLE_SECONDS = 20
-_DISK_BYTES = 160 << 20
+_LEASE_SECONDS = 2
+_ORDERS = 6
 COMPILER = Programs(
     title="A C compiler", programs=("gcc",), folders=(), debian="gcc", fedora="gcc", macos="gcc"
 )
@@ -50,6 +51,9 @@ class Site:
     proxy: Proxy | None = None
     disk: Path | None = None
     clock: Path | None = None
+    worker: Worker | None = None
+    orders: int = 0
+    """How many of about twenty things that clients do are orders, which queue a job each."""
     load: Load | None = None
     _idle: Held | None = None
 
@@ -64,21 +68,24 @@ class Site:
         return 0
 
     def most(self) -> Held:
-        """What the server may hold: what it held when idle, and what its limits allow besides.
+        """What may be held: what was held when idle, and what the limits allow besides.
 
         Each thread may have a connection to Redis; each connection to the database is known twice,
         the second time to whatever ends it at a deadline.
         """
         if self._idle is None:
             self.wait_for_workers()
-            self._idle = self.server.held(self.connections())
+            self._idle = self.held_now()
         threads = CONNECTIONS + QUEUE + THREADS
-        more = Held(CONNECTIONS, threads + 1, 2 * CONNECTIONS + threads)
-        each = zip(self._idle, more, strict=True)
-        return Held(*(idle + WORKERS * allowed for idle, allowed in each))
+        worker = Held(0, CONNECTIONS, threads + 1, 2 * CONNECTIONS + threads)
+        # What runs jobs: one process, or Celery's, the one above them, and the one beside them.
+        runner = Held(0, CONNECTIONS, JOBS + 1, 2 * CONNECTIONS)
+        runners = JOBS + 2 if self.worker else 1
+        each = zip(self._idle, worker, runner, strict=True)
+        return Held(*(idle + WORKERS * one + runners * other for idle, one, other in each))
 
     def wait_for_workers(self) -> None:
-        """Wait until every worker has answered."""
+        """Wait until every worker has answered, and what runs jobs is there."""
         found: set[int] = set()
 
         def all_answer() -> bool:
@@ -87,16 +94,27 @@ class Site:
             return len(found & set(self.server.workers)) == WORKERS
 
         wait_for("every worker to answer", all_answer)
+        if self.worker is None:
+            wait_for("a process that runs jobs", lambda: self.server.runners)
+
+    @property
+    def charges(self) -> Path:
+        """The folder of what jobs do elsewhere than in the database."""
+        return self.folder / "charges"
+
+    def held_now(self) -> Held:
+        """What all processes of Carboy's hold, with those that nobody has ended."""
+        return held(marked(f"CHARGES={self.charges}"), self.connections())
 
     def held(self, most: Held) -> Held:
-        """What the server holds; waits until it is within ``most``."""
+        """The same; waits until it is within ``most``."""
         end = time.monotonic() + _SETTLE_SECONDS
-        held = self.server.held(self.connections())
+        found = self.held_now()
         # Sockets of clients that have gone are closed a little later.
-        while not held.within(most) and time.monotonic() < end:
+        while not found.within(most) and time.monotonic() < end:
             time.sleep(0.2)
-            held = self.server.held(self.connections())
-        return held
+            found = self.held_now()
+        return found
 
     def ask(self, path: str, method: str = "GET") -> str:
         """The body of one answer, by the first of the clients."""
@@ -143,9 +161,25 @@ def with_a_clock() -> Iterator[Site]:
 
 
 @contextmanager
+def with_jobs() -> Iterator[Site]:
+    """The same, where clients order, and a process beside the server runs the jobs."""
+    with _built(postgresql(durable=True)) as site:
+        site.orders = _ORDERS
+        yield site
+
+
+@contextmanager
+def with_celery() -> Iterator[Site]:
+    """The same, where Celery runs the jobs; its broker counts requests, too."""
+    with _built(postgresql(durable=True), celery=True) as site:
+        site.orders = _ORDERS
+        yield site
+
+
+@contextmanager
 def on_a_small_disk() -> Iterator[Site]:
     """The same, with PostgreSQL's files on a disk of their own, of 160 MiB."""
-    with _small_disk() as disk, _placed(disk), _built(postgresql(durable=True)) as site:
+    with _small_disk(160) as disk, _placed(disk), _built(postgresql(durable=True)) as site:
         site.disk = disk
         yield site
 
@@ -170,6 +204,14 @@ def on_mariadb() -> Iterator[Site]:
             server.process.close()
 
 
+@contextmanager
+def on_mariadb_with_a_small_disk() -> Iterator[Site]:
+    """The same, with MariaDB's files on a disk of their own, of 256 MiB."""
+    with _small_disk(256) as disk, _placed(disk), on_mariadb() as site:
+        site.disk = disk
+        yield site
+
+
 Kind = Callable[[], AbstractContextManager[Site]]
 
 
@@ -179,6 +221,7 @@ def _built(
     *,
     proxied: bool = False,
     clocked: bool = False,
+    celery: bool = False,
 ) -> Iterator[Site]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carboy-faults-")))
@@ -206,13 +249,22 @@ def _built(
             "CARBOY_QUEUE": str(QUEUE),
             "CARBOY_RATE_LIMIT": "1000000/minute",
             "CARBOY_RATE_LIMIT_STORAGE": broker.url,
+            "CARBOY_JOBS_THREADS": str(JOBS),
+            "CARBOY_JOBS_LEASE": str(_LEASE_SECONDS),
+            "CHARGES": str(folder / "charges"),
         }
+        (folder / "charges").mkdir()
+        if celery:
+            settings["CARBOY_JOBS_BROKER"] = broker.url
         if clocked:
             clock = folder / "clock"
             clock.write_text("0")
             settings |= _clock_settings(folder)
         server = Server(folder / "log", settings)
         stack.callback(server.close)
+        worker = Worker(folder / "jobs.log", settings) if celery else None
+        if worker is not None:
+            stack.callback(worker.close)
         yield Site(
             folder,
             engine,
@@ -222,6 +274,7 @@ def _built(
             postgresql=cluster,
             proxy=proxy,
             clock=clock,
+            worker=worker,
         )
 
 
@@ -248,9 +301,9 @@ def _clock_settings(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _small_disk() -> Iterator[Path]:
+def _small_disk(mebibytes: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="carboy-disk-") as name:
-        size = f"size={_DISK_BYTES},mode=1777"
+        size = f"size={mebibytes}m,mode=1777"
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", size, "carboy", name], check=False, capture_output=True
         )

@@ -79,14 +79,14 @@ def measured(site: Site, minutes: float) -> list[Quantity]:
     moments: list[float] = []
     samples: list[tuple[float, ...]] = []
     while (passed := (time.monotonic() - begun) / 60) < minutes:
-        held = site.server.held(site.connections())
+        held = site.held_now()
         memory = site.server.memory / _MIB
         if passed >= minutes * _WARM_UP:
             moments.append(passed)
             samples.append((memory, *held))
         _say(f"{passed:5.1f} min: {memory:.1f} MiB, {held}")
         time.sleep(minutes * 60 / _SAMPLES)
-    names = ("Memory, MiB", "Connections", "Threads", "Files")
+    names = ("Memory, MiB", "Processes", "Connections", "Threads", "Files")
     values = zip(*samples, strict=True)
     return [Quantity(name, tuple(moments), each) for name, each in zip(names, values, strict=True)]
 

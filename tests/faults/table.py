@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from functools import partial
 
+from . import jobs_faults as jobs
 from . import other_faults as other
 from . import postgresql_faults as pg
-from .runner import Fault
-from .site import by_proxy, on_a_small_disk, on_mariadb, on_postgresql, on_sqlite, with_a_clock
+from .runner import BACK_SECONDS, Fault
+from .site import (
+    by_proxy,
+    on_a_small_disk,
+    on_mariadb,
+    on_mariadb_with_a_small_disk,
+    on_postgresql,
+    on_sqlite,
+    with_a_clock,
+    with_celery,
+    with_jobs,
+)
 
 AWAY = frozenset({503})
 LATE = frozenset({503, 504})
+STARTED = 10 + BACK_SECONDS
+"""A process that runs jobs has to start first, on a machine that is busy."""
+RECONNECTED = 6 + BACK_SECONDS
+"""Celery looks for a lost broker after pauses of 2, 4, 6 ... seconds; one may just have begun."""
+SENT_AGAIN = 10 + STARTED
+"""What the broker has swallowed is sent again after 10 seconds; Celery may have ended itself."""
 
 FAULTS = (
     Fault("PostgreSQL killed while idle", on_postgresql, pg.killed_while_idle, 1),
@@ -57,6 +74,32 @@ FAULTS = (
     Fault("MariaDB stopped", on_mariadb, other.mariadb_stopped, 30, LATE, LATE),
     Fault("MariaDB: a table locked", on_mariadb, other.mariadb_locked, 20, LATE, LATE),
     Fault("MariaDB read-only", on_mariadb, other.mariadb_read_only, 4, frozenset(), AWAY),
+    Fault("MariaDB: every connection in use", on_mariadb, other.mariadb_full, 4, AWAY, AWAY),
+    Fault(
+        "MariaDB's disk full",
+        on_mariadb_with_a_small_disk,
+        other.mariadb_disk_full,
+        5,
+        AWAY,
+        AWAY,
+    ),
     Fault("SQLite's disk full", on_sqlite, other.file_limited, 4, AWAY, AWAY),
     Fault("SQLite's file locked", on_sqlite, other.file_locked, 12, frozenset(), LATE),
+    Fault("Jobs: their process killed", with_jobs, jobs.runner_killed, 1, job_within=STARTED),
+    Fault(
+        "Jobs: the server killed",
+        with_jobs,
+        other.server_killed,
+        2,
+        breaks=True,
+        job_within=STARTED,
+    ),
+    Fault("Jobs: PostgreSQL killed", with_jobs, jobs.database_killed, 3, AWAY, AWAY),
+    Fault("Celery: its processes killed", with_celery, jobs.pool_killed, 1),
+    Fault("Celery: the worker killed", with_celery, jobs.celery_killed, 2),
+    Fault("Celery: PostgreSQL killed", with_celery, jobs.database_killed, 3, AWAY, AWAY),
+    Fault("Celery: the broker killed", with_celery, other.redis_killed, 6, job_within=RECONNECTED),
+    Fault("Celery: the broker stopped", with_celery, other.redis_stopped, 35),
+    Fault("Celery: the broker flushed", with_celery, other.redis_flushed, 1),
+    Fault("Celery: the broker full", with_celery, other.redis_full, 6, job_within=SENT_AGAIN),
 )

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from .app import Account, Base, Note, Transfer
+from .jobs import Jobs, wrong_effects
 from .ledger import wrong_rows
 from .load import Answer, Kind, Write
 from .report import BEGIN, END, publish, published, rows
-from .runner import Fault, Outcome, run, wrong_answers
+from .runner import Fault, Outcome, run, wrong_answers, wrong_jobs
 from .site import Site, on_postgresql
 from .soak import Quantity, grows
 from .table import FAULTS
@@ -118,6 +119,38 @@ def test_wrong_answers_are_found(given: Answer, wrong: str | None) -> None:
     assert (wrong or "") in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("orders", "delivered", "charged", "wrong"),
+    [
+        ("ab", "ab", "ba", ""),
+        ("ab", "a", "ab", "b"),
+        ("ab", "abb", "ab", "b"),
+        ("ab", "ab", "aab", "a"),
+        ("a", "ab", "ab", "b"),
+    ],
+)
+def test_effects_that_differ_from_the_orders_are_found(
+    orders: str, delivered: str, charged: str, wrong: str
+) -> None:
+    """An order that is delivered or paid never, twice, or without being stored is named."""
+    found = wrong_effects(Counter(orders), Counter(delivered), Counter(charged))
+    assert "".join(found) == wrong
+
+
+@pytest.mark.parametrize(
+    ("jobs", "wrong"),
+    [
+        (Jobs(3, 3, 0.5, 2.0, []), 0),
+        (Jobs(3, 3, 5.5, 6.0, []), 1),
+        (Jobs(3, 0, None, None, ["3 jobs are queued"]), 2),
+        (Jobs(0, 0, 0.5, 2.0, []), 1),
+    ],
+)
+def test_jobs_that_come_late_or_never_are_found(jobs: Jobs, wrong: int) -> None:
+    """The first within its time, all in the end; and there were some."""
+    assert len(wrong_jobs(FAULTS[0], jobs)) == wrong
+
+
 @pytest.mark.parametrize(("last", "grown"), [(100, False), (104, False), (107, True)])
 def test_growth_is_found(last: float, grown: bool) -> None:
     """A slope of more than a twentieth of the mean is growth."""
@@ -139,7 +172,8 @@ def test_the_table_has_the_runs_of_each_fault(tmp_path: Path) -> None:
     assert list(published(page)) == ["two", "one"]
     text = page.read_text()
     assert (
-        "| two | 10 / 12 | 1 × broken 2 × 503 / 0 | 0.2 / never | 7 of 7 / 8 of 9 | 0 / 1 |" in text
+        "| two | 10 / 12 | 1 × broken 2 × 503 / 0 | 0.2 / never | 7 of 7 / 8 of 9 | - | - | 0 / 1 |"
+        in text
     )
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from carboy import OPEN, Carboy
-from tests.conftest import empty_postgresql_database
+from tests.conftest import empty_mariadb_database, empty_postgresql_database
 
 
 class Base(DeclarativeBase):
@@ -130,6 +130,24 @@ def test_a_full_disk_is_a_503(tmp_path: Path) -> None:
     assert client.get("/api/notes").json == {"data": [], "next": None}
     assert client.post("/api/notes", json={"text": "x" * 100_000}).status_code == 201
     engine.dispose()
+
+
+def test_a_full_table_is_a_503(mariadb_url: str) -> None:
+    """MariaDB says of a full disk that a table is full; here one that may have so many bytes."""
+    with empty_mariadb_database(mariadb_url) as url:
+        engine = sa.create_engine(url, pool_size=1, max_overflow=0)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET max_heap_table_size = 16384")
+            connection.exec_driver_sql(
+                "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTO_INCREMENT, text VARCHAR(2000)) "
+                "ENGINE = MEMORY MAX_ROWS = 1"
+            )
+        client = client_of(engine)
+        rows = [{"text": "x" * 2000}] * 1000
+        response = client.post("/api/notes", json=rows)
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "1"
+        engine.dispose()
 
 
 def test_nobody_listening_is_a_503() -> None:

@@ -20,6 +20,7 @@ TASK = "carboy.run"
 QUEUE = "carboy"
 _AFTER_TIMEOUT_SECONDS = 10
 _MARGIN_SECONDS = 60
+_START_SECONDS = 60.0
 
 BrokerError = OperationalError
 """The broker can't be reached."""
@@ -47,6 +48,8 @@ def make_celery(settings: Settings) -> Celery:
         task_time_limit=limit,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=False,
+        # By default it kills its processes after 4, which a busy machine may need to start them.
+        worker_proc_alive_timeout=_START_SECONDS,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
     )

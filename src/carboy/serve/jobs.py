@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -223,3 +224,6 @@ def _work_by_celery(target: Target, jobs: Jobs, number: int) -> None:
             without_mingle=True,
         )
         worker.start()
+    if worker.exitcode:
+        # It has logged why, as where Redis refuses writes. What has started this may do so again.
+        sys.exit(worker.exitcode)

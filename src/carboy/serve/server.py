@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -72,6 +73,7 @@ def run(target: Target, options: ServerOptions, ready: Callable[[], None]) -> No
         listening.set()
         ready()
 
+    _heed_signals()
     waiter = threading.Thread(target=_when_listening, args=(options, stopped, begin), daemon=True)
     waiter.start()
     try:
@@ -100,6 +102,7 @@ def worker_application(target: Target) -> Callable[..., Any]:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _heed_signals()
     atexit.register(_leave)
     try:
         return load(target).wsgi
@@ -115,6 +118,34 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _heed_signals() -> None:
+    """Wake the main thread again and again, once a signal has come that ends this process.
+
+    Python calls a handler when the main thread runs. Where that waits without an end, a signal is
+    slept over that came just before, or that another thread got.
+    """
+    if not hasattr(signal, "pthread_kill"):
+        return
+    come, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    # Not the same again, whose handler is for once; and what nobody handles interrupts no wait.
+    signal.signal(signal.SIGURG, lambda *_: None)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def wake() -> None:
+        # With ``told``, of which Python keeps the number alone.
+        with come, told:
+            while come.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
+                pass
+            while True:
+                signal.pthread_kill(main, signal.SIGURG)
+                time.sleep(_POLL_SECONDS)
+
+    threading.Thread(target=wake, daemon=True).start()
 
 
 def _leave() -> None:
