@@ -134,6 +134,7 @@ def list_posts() -> Response:
 
 
 @views.get(A_POST)
+@api.cached(600)
 def show_post(post_id: int) -> Response:
     """One published post, with its text."""
     post = select(Post).where(Post.id == post_id, Post.published)

@@ -35,6 +35,7 @@ class RequestAnswered(Struct, frozen=True):
     statements: int
     rows_read: int
     rows_written: int
+    cache: str = ""
 
 
 class StatementRan(Struct, frozen=True):
@@ -62,6 +63,7 @@ class Trace(Struct, eq=False):
     statements: int = 0
     rows_read: int = 0
     rows_written: int = 0
+    cache: str = ""
     stages: dict[str, float] | None = None
     marked: float = 0.0
     streams: bool = False
@@ -120,6 +122,12 @@ def rows(*, read: int = 0, written: int = 0) -> None:
     if (trace := TRACE.get()) is not None:
         trace.rows_read += read
         trace.rows_written += written
+
+
+def cached(outcome: str) -> None:
+    """What the cache did for the request: hit, miss, stale or bypass."""
+    if (trace := TRACE.get()) is not None:
+        trace.cache = outcome
 
 
 def statement_ran(sql: str, started: float) -> None:

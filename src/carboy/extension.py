@@ -28,6 +28,8 @@ from .access import (
 )
 from .admin import Route, Visit, routes, visit
 from .background import Background, check_broker, has_own, jobs_path, jobs_url
+from .cache import Caches
+from .cached import CachedViews, hear_writes
 from .databases import databases_of, engine_in, engines_in, replica_of
 from .edge import Edge, make_edge, own_answer
 from .errors import (
@@ -80,6 +82,7 @@ class State(Struct, eq=False):
     source: Any
     identify: Identify
     observers: Observers
+    caches: Caches
     lock: Any
     process: int
     api: Api | None = None
@@ -128,6 +131,8 @@ class Carboy:
         self.update_later = background.update_later
         self.run_jobs = background.run_jobs
         self._background = background
+        self._cached = CachedViews(self._api, lambda: self.actor)
+        self.cached = self._cached.cached
         if app is not None:
             self.init_app(app, db)
 
@@ -141,6 +146,9 @@ class Carboy:
         edge = make_edge(settings, identify.headers)
         check_broker(settings)
         observers = Observers(settings)
+        caches = Caches(
+            settings, lambda: self._is_cached, lambda: cursor_key_of(app, engine_in(source))
+        )
         app.extensions[_KEY] = State(
             carboy=self,
             settings=settings,
@@ -148,10 +156,12 @@ class Carboy:
             source=source,
             identify=identify,
             observers=observers,
+            caches=caches,
             lock=threading.Lock(),
             process=os.getpid(),
         )
         prepare_migrations(app)
+        hear_writes(app, source, caches)
         app.register_error_handler(ApiError, _answer_error)
         prefix = settings.prefix.rstrip("/")
         app.url_map.converters["carboy_key"] = KeyConverter
@@ -195,6 +205,8 @@ class Carboy:
         history: bool = False,
         policy: Policy | None = None,
         public: Literal["read"] | None = None,
+        cache: int = 0,
+        stale: int = 0,
     ) -> None:
         """Expose a mapped class or a Table; docs/reference/resource.md explains the options.
 
@@ -224,6 +236,8 @@ class Carboy:
             require_match=require_match,
             validate=validate,
             history=history,
+            cache=cache,
+            stale=stale,
         )
         self.register(registration)
         for message in about_secrets(registration):
@@ -371,6 +385,8 @@ class Carboy:
             # Forked since: what is in the pools may have been connected before that.
             for database in databases.values():
                 database.forget_connections()
+        state.caches.watch({bind: each.engine for bind, each in databases.items()})
+        caches = {bind: state.caches.of(each) for bind, each in databases.items()}
         state.observers.watch({bind: each.engine for bind, each in databases.items()})
         return Api(
             schema=schema,
@@ -382,7 +398,13 @@ class Carboy:
             statistics=self._statistics,
             replica=replica_of(databases[None], settings),
             subscribers=state.observers.subscribers,
+            caches={bind: cache for bind, cache in caches.items() if cache is not None},
         )
+
+    @property
+    def _is_cached(self) -> bool:
+        """Whether any answer is to be kept."""
+        return self._cached.used or any(each.cache for each in self._registrations)
 
     def _access(self, api: Api, policy: bool) -> Access:
         """The access of a view of the application's own; the database's own policies stay."""

@@ -6,6 +6,7 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -13,8 +14,9 @@ from msgspec import Struct
 from sqlalchemy.orm import Session, scoped_session
 
 from .access import Access, Actor, Policies
+from .cache import Cache, Keeping, Outcome
 from .errors import InvalidQuery, MethodNotAllowed, NotFound
-from .events import Subscriber, about, mark, rows, streams
+from .events import Subscriber, about, cached, mark, rows, streams
 from .execute import (
     Database,
     Replica,
@@ -30,6 +32,7 @@ from .plan import (
     KeptPlans,
     PlannedExport,
     PlannedRead,
+    ReadResult,
     at_access,
     at_key,
     history_key,
@@ -62,9 +65,10 @@ HISTORY_METHODS = ("GET", "HEAD", "OPTIONS")
 class Api(Struct, frozen=True, eq=False):
     """What every request of one application shares; ``cursor_key`` signs its cursors.
 
-    ``databases`` are by bind key; None is the default one's, which may have a ``replica``.
-    ``statistics`` are the figures that the application adds for admins, as functions that make a
-    select of one value. ``subscribers`` are told of events.
+    ``databases`` are by bind key; None is the default one's, which may have a ``replica``. So are
+    ``caches``, of databases of which answers are kept. ``statistics`` are the figures that the
+    application adds for admins, as functions that make a select of one value. ``subscribers`` are
+    told of events.
     """
 
     schema: Schema
@@ -76,6 +80,7 @@ class Api(Struct, frozen=True, eq=False):
     statistics: Mapping[str, Callable[[], sa.Select[Any]]]
     subscribers: tuple[Subscriber, ...]
     replica: Replica | None = None
+    caches: Mapping[str | None, Cache] = MappingProxyType({})
 
     @property
     def database(self) -> Database:
@@ -113,15 +118,41 @@ def read(api: Api, resource: Resource, request: Request, access: Access) -> Resp
     if request.key is not None:
         planned = at_key(planned, resource, split_key(request.key))
     mark("plan")
-    result = _reading(api, resource, lambda of: execute_read(of, planned, access.who))
+    result, outcome = _result(api, resource, planned, access.who)
     mark("execute")
     if request.key is not None:
         rows(read=int(result is not None))
-        return respond_item(request, result)
+        return _telling(outcome, respond_item(request, result))
     assert result is not None
     assert planned.window is not None
     rows(read=min(result.rows, planned.window.limit))
-    return respond_list(request, planned, result, api.cursor_key)
+    return _telling(outcome, respond_list(request, planned, result, api.cursor_key))
+
+
+def _result(
+    api: Api, resource: Resource, planned: PlannedRead, who: Actor
+) -> tuple[ReadResult | None, Outcome | None]:
+    """A read's result: one that was kept, where the resource says so, and how it was come by."""
+    cache = api.caches.get(resource.bind) if resource.cache else None
+    if cache is None:
+        return _reading(api, resource, lambda of: execute_read(of, planned, who)), None
+    database = api.databases[resource.bind]
+    # Not from a replica: it may be behind the versions under which the answer is kept.
+    return cache.read(
+        Keeping(resource.cache, resource.stale),
+        planned.plan,
+        planned.values,
+        who,
+        lambda: execute_read(database, planned, who),
+    )
+
+
+def _telling(outcome: Outcome | None, response: Response) -> Response:
+    """An answer that says what the cache did for it."""
+    if outcome is None:
+        return response
+    cached(outcome)
+    return Response(response.status, (*response.headers, ("X-Cache", outcome)), response.body)
 
 
 def export(api: Api, resource: Resource, request: Request, access: Access) -> Response:
@@ -236,6 +267,8 @@ def read_view(api: Api, select: sa.Select[Any], view: View, access: Access) -> R
         context, select, view.shape, one=view.one, page=view.page, per_page=view.per_page
     )
     mark("plan")
+    if (cache := api.caches.get(planned.plan.bind)) is not None:
+        cache.touch(planned)
     with Within(api.settings.deadline):
         result = execute_view(api.databases[planned.plan.bind], planned, access.who, view.session)
     mark("execute")

@@ -152,6 +152,19 @@ TABLE = (
         "never.",
     ),
     Setting("CARBOY_BACKUP_KEEP", 7, "How many backups of a database are kept; 0 for all."),
+    Setting(
+        "CARBOY_CACHE_URL",
+        "memory://",
+        "Where answers are kept that a resource or a view has cached: in each process, or in a "
+        "Redis (`redis://...`) for all.",
+    ),
+    Setting("CARBOY_CACHE_BYTES", 64 * 2**20, "How much a process keeps with `memory://`."),
+    Setting(
+        "CARBOY_CACHE_FOLDER",
+        "",
+        "The folder by which processes of one machine tell each other of writes; empty for "
+        "`/dev/shm`, or the one for temporary files.",
+    ),
     Setting("CARBOY_STATEMENT_CACHE", 1024, "Compiled statements kept by each process.", 1),
     Setting(
         "CARBOY_ROW_SECURITY",
@@ -272,6 +285,9 @@ class Settings(Struct, frozen=True):
     backup_url: str = ""
     backup_schedule: str = ""
     backup_keep: int = 7
+    cache_url: str = "memory://"
+    cache_bytes: int = 64 * 2**20
+    cache_folder: str = ""
     statement_cache: int = 1024
     row_security: bool = False
     deadline: int = 15

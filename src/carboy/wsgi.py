@@ -182,6 +182,7 @@ def _answered(
         statements=trace.statements,
         rows_read=trace.rows_read,
         rows_written=trace.rows_written,
+        cache=trace.cache,
     )
 
 

@@ -113,7 +113,7 @@ RULED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 ORDERS = {"projects": "budget.desc,title", "posts": "note.desc,reviewer(name),title"}
 
 
-def make_app(engine: sa.Engine, **config: Any) -> flask.Flask:
+def make_app(engine: sa.Engine, *, cache: int = 0, **config: Any) -> flask.Flask:
     """The API over both kinds of models."""
     app = flask.Flask("two worlds")
     app.config |= {"SECRET_KEY": SECRET, "CARBOY_JWT_SECRET": SECRET, **config}
@@ -126,6 +126,7 @@ def make_app(engine: sa.Engine, **config: Any) -> flask.Flask:
             search=("text",) if model is Task else SEARCH.get(model, ()),
             hidden=HIDDEN.get(name, ()),
             order=ORDERS.get(name),
+            cache=cache,
         )
     return app
 

@@ -123,7 +123,7 @@ def test_metrics_page_has_the_table() -> None:
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
         assert f"| `{name}` | {family.type} | {labels} | {family.documentation} |" in shown
     assert f"| `carboy_jobs` | gauge | `state` | {metrics.JOBS_HELP} |" in shown
-    assert shown.count("| `carboy_") == 6
+    assert shown.count("| `carboy_") == 7
 
 
 def test_check_page_has_the_table() -> None:

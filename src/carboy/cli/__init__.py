@@ -7,6 +7,7 @@ from flask.cli import load_dotenv
 
 from .access import access, can
 from .backup import backup, restore
+from .cache import cache
 from .check import check
 from .export import export
 from .history import history
@@ -37,6 +38,7 @@ for command in (
     access,
     keys,
     history,
+    cache,
     check,
     backup,
     restore,

@@ -49,6 +49,11 @@ ROWS = Counter(
     "Rows of a resource that requests have read or written, without embedded and cascaded ones.",
     ("resource", "action"),
 )
+CACHE = Counter(
+    "carboy_cache_total",
+    "Reads of resources and views whose answers are kept, by what the cache did.",
+    ("resource", "outcome"),
+)
 POOL = Gauge(
     "carboy_pool_connections",
     "Connections of the engine's pool: its size, those checked_in and checked_out, the overflow.",
@@ -81,6 +86,8 @@ class Metrics:
             return
         REQUESTS.labels(event.resource, event.method, str(event.status)).inc()
         REQUEST_SECONDS.labels(event.resource, event.method).observe(event.seconds)
+        if event.cache:
+            CACHE.labels(event.resource, event.cache).inc()
         for action, number in (("read", event.rows_read), ("written", event.rows_written)):
             if number:
                 ROWS.labels(event.resource, action).inc(number)

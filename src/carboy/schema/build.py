@@ -50,6 +50,8 @@ class Registration(Struct, frozen=True, eq=False):
     require_match: bool = False
     validate: Validate | None = None
     history: bool = False
+    cache: int = 0
+    stale: int = 0
     wide_integers: bool = False
     mixed_spellings: bool = False
 
@@ -78,6 +80,10 @@ class Registration(Struct, frozen=True, eq=False):
                     f"resource {self.name!r}: search={name!r} can't be read, so that it can't be "
                     "searched either"
                 )
+        if self.cache < 0 or self.stale < 0 or (self.stale and not self.cache):
+            raise SchemaError(
+                f"resource {self.name!r}: cache= and stale= are seconds, and stale= needs cache="
+            )
         if not self.name or any(c in self.name for c in "/?#%"):
             raise SchemaError(f"resource name {self.name!r} can't stand in a URL")
 
@@ -194,6 +200,8 @@ def _resource(r: Registration, *, exposed: bool) -> Resource:
         require_match=r.require_match,
         validate=r.validate,
         history=r.history,
+        cache=r.cache,
+        stale=r.stale,
     )
 
 

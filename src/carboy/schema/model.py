@@ -71,7 +71,8 @@ class Resource(Struct, frozen=True, eq=False):
     one needs a hint.
     ``bind`` names its database where that isn't the default one.
     ``criterion`` limits a class of single-table inheritance to its rows. With ``history``, every
-    write is recorded in the table carboy_history.
+    write is recorded in the table carboy_history. Answers are kept for ``cache`` seconds, and shown
+    for ``stale`` more while one request asks again.
     """
 
     name: str
@@ -94,6 +95,8 @@ class Resource(Struct, frozen=True, eq=False):
     require_match: bool = False
     validate: Validate | None = None
     history: bool = False
+    cache: int = 0
+    stale: int = 0
 
 
 class Schema(Struct, frozen=True, eq=False):

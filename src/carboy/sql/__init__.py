@@ -6,6 +6,7 @@ from .dialects import Dialect, dialect_for
 from .export import compile_export
 from .expressions import own_column
 from .history import HISTORY, compile_history
+from .survey import Survey, changed_tables, survey, survey_read
 from .view import view_statement
 from .write import keyed_objects, locked_rows, rows_left, rows_with, rows_within
 
@@ -13,6 +14,8 @@ __all__ = [
     "HISTORY",
     "Dialect",
     "Statement",
+    "Survey",
+    "changed_tables",
     "compile_export",
     "compile_history",
     "compile_matching",
@@ -28,5 +31,7 @@ __all__ = [
     "rows_left",
     "rows_with",
     "rows_within",
+    "survey",
+    "survey_read",
     "view_statement",
 ]

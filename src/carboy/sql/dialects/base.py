@@ -97,6 +97,10 @@ class Dialect(ABC):
     inspects: ClassVar[bool] = False
     check_deferred: ClassVar[str | None] = None
     """The statement that checks deferred constraints before the COMMIT would."""
+    entanglements: ClassVar[str]
+    """A SELECT of (kind, table, other): ``view``s; tables with a ``trigger``; what ``follows`` a
+    table when its rows go or change their keys; what holds the ``same`` rows, as partitions do;
+    ``told`` where triggers tell of each write."""
 
     def json_object(self, pairs: Sequence[tuple[Expression, Expression]]) -> Expression:
         """A JSON object, in as many calls as its width takes."""

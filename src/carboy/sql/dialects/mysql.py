@@ -102,6 +102,16 @@ class MySQL(Dialect):
     """Arrays are GROUP_CONCATs with an order and a limit of their own."""
 
     name = "MariaDB"
+    entanglements = (
+        "SELECT 'view', table_name, '' FROM information_schema.views"
+        " WHERE table_schema = database()"
+        " UNION ALL SELECT 'trigger', event_object_table, '' FROM information_schema.triggers"
+        " WHERE trigger_schema = database()"
+        " UNION ALL SELECT 'follows', referenced_table_name, table_name"
+        " FROM information_schema.referential_constraints WHERE constraint_schema = database()"
+        " AND (delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT')"
+        " OR update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))"
+    )
 
     def json_key(self, key: str, *, given: bool) -> Expression:
         if given:

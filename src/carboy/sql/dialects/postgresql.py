@@ -65,6 +65,20 @@ class PostgreSQL(Dialect):
     has_planner_estimates = True
     names_rows = True
     check_deferred = "SET CONSTRAINTS ALL IMMEDIATE"
+    entanglements = (
+        "SELECT 'view', relname::text, '' FROM pg_class WHERE relkind IN ('v', 'm', 'f')"
+        " AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+        " UNION ALL SELECT 'trigger', c.relname::text, '' FROM pg_trigger t"
+        " JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE NOT t.tgisinternal AND t.tgname <> 'carboy_cache'"
+        " UNION ALL SELECT DISTINCT 'told', '', '' FROM pg_trigger WHERE tgname = 'carboy_cache'"
+        " UNION ALL SELECT 'follows', p.relname::text, c.relname::text FROM pg_constraint f"
+        " JOIN pg_class p ON p.oid = f.confrelid JOIN pg_class c ON c.oid = f.conrelid"
+        " WHERE f.contype = 'f' AND (f.confdeltype IN ('c', 'n', 'd')"
+        " OR f.confupdtype IN ('c', 'n', 'd'))"
+        " UNION ALL SELECT 'same', p.relname::text, c.relname::text FROM pg_inherits i"
+        " JOIN pg_class p ON p.oid = i.inhparent JOIN pg_class c ON c.oid = i.inhrelid"
+    )
 
     def prepare(self, connection: Any) -> None:
         """Let psycopg prepare no statements where the next one may meet another server process.

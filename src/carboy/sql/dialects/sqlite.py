@@ -87,6 +87,15 @@ class SQLite(Dialect):
 
     name = "SQLite"
     inspects = True
+    entanglements = (
+        "SELECT 'view', name, '' FROM sqlite_master WHERE type = 'view'"
+        " UNION ALL SELECT 'trigger', tbl_name, '' FROM sqlite_master"
+        " WHERE type = 'trigger' AND name NOT GLOB '*_carboy_fts_*'"
+        " UNION ALL SELECT 'follows', f.\"table\", m.name"
+        " FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'"
+        " AND (f.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')"
+        " OR f.on_update IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))"
+    )
 
     def __init__(self) -> None:
         self._indexes: dict[str, tuple[str, ...]] = {}
