@@ -19,6 +19,7 @@
     ├── PayloadTooLarge        413  the body or the number of rows is over the limit
     ├── UnsupportedMediaType   415  the body is not JSON
     ├── IdempotencyMismatch    422  an Idempotency-Key came again with another request
+    ├── ImportRejected         422  rows of an import can't be stored
     ├── PreconditionRequired   428  the resource demands If-Match
     ├── TooManyRequests        429  a rate limit is passed; Retry-After says when to come back
     ├── InternalError          500  a bug in Carboy or in the application
@@ -199,6 +200,12 @@ class IdempotencyMismatch(ApiError):
     """An ``Idempotency-Key`` came again with another request."""
 
     status, code, title = 422, "idempotency-mismatch", "Idempotency key reused"
+
+
+class ImportRejected(ApiError):
+    """Some rows of an import can't be stored, so that none is; ``row`` counts from 1."""
+
+    status, code, title = 422, "import-rejected", "Import rejected"
 
 
 class PreconditionRequired(ApiError):

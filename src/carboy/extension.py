@@ -36,6 +36,7 @@ from .errors import (
     ApiError,
     MethodNotAllowed,
     NotFound,
+    UnsupportedMediaType,
 )
 from .events import mark
 from .hosts import (
@@ -47,13 +48,15 @@ from .hosts import (
     prepare_migrations,
     resource_of,
     to_flask,
+    upload_of,
 )
 from .identify import Identify, Login
+from .imports import import_rows
 from .jobs import Jobs, answer_later, is_for_later, respond_job
 from .ops.observers import Observers
 from .pipeline import Api, View, answer, index, read_view, write
 from .plan import Context, KeptPlans
-from .request import Prefer, Query, Request, join_key, parse_select
+from .request import Prefer, Query, Request, import_form, join_key, parse_select
 from .respond import Response, respond_options
 from .schema import (
     Registration,
@@ -416,6 +419,11 @@ class Carboy:
         def respond(who: Actor) -> Response:
             api = self._api()
             request = flask.request
+            if request.method == "POST" and (form := import_form(request.content_type)):
+                upload = upload_of(api.settings)
+                parsed = parse_environ(request.environ, api.settings, resource, key, b"")
+                mark("parse")
+                return import_rows(api, parsed, form, upload, who)
             body = body_of(api.settings) if request.method in _WITH_BODY else b""
             parsed = parse_environ(request.environ, api.settings, resource, key, body)
             mark("parse")
@@ -423,7 +431,7 @@ class Carboy:
                 return answer_later(api, jobs_url(api.settings), parsed, who)
             return answer(api, parsed, who)
 
-        return self._attended(respond)
+        return self._attended(respond, imports=_is_import(flask.request))
 
     def _index_view(self) -> flask.Response:
         return self._attended(self._index)
@@ -462,11 +470,12 @@ class Carboy:
         return self._attended(lambda who: visit(route, method, Visit(who, {}, self._api)))
 
     def _attended(
-        self, respond: Callable[[Actor], Response], *, known: bool = True
+        self, respond: Callable[[Actor], Response], *, known: bool = True, imports: bool = False
     ) -> flask.Response:
         """The answer to a request; whoever sent it isn't asked who they are unless ``known``."""
         state = cast(State, flask.current_app.extensions[_KEY])
-        seconds, environ = state.settings.deadline, flask.request.environ
+        settings, environ = state.settings, flask.request.environ
+        seconds = settings.import_deadline if imports else settings.deadline
         identify = (lambda: self.actor) if known else None
         return to_flask(attended(state.edge, seconds, environ, identify, respond))
 
@@ -499,6 +508,16 @@ def settings_of(app: flask.Flask) -> Settings:
 def takes_logins(app: flask.Flask) -> bool:
     """Whether it has a login of its own, and so cookies that stand for an actor."""
     return "Cookie" in cast(State, app.extensions[_KEY]).identify.headers
+
+
+def _is_import(request: flask.Request) -> bool:
+    """Whether a request's body is rows, which may take their time."""
+    if request.method != "POST":
+        return False
+    try:
+        return import_form(request.content_type) is not None
+    except UnsupportedMediaType:
+        return False
 
 
 def _own(response: Response) -> flask.Response:

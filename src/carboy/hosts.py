@@ -15,7 +15,7 @@ from werkzeug.routing import BaseConverter
 
 from .errors import BadRequest, PayloadTooLarge
 from .ops import migrate
-from .request import check_content_type
+from .request import Upload, check_content_type
 from .respond import Response
 from .schema import Resource, Schema, SchemaError, subject_of
 from .settings import Settings
@@ -91,6 +91,15 @@ def body_of(settings: Settings) -> bytes:
     if len(body) < (request.content_length or 0):
         raise cut_off
     return body
+
+
+def upload_of(settings: Settings) -> Upload:
+    """The request's body as it arrives, with the limit of an import; Flask's own may be lower."""
+    request, limit = flask.request, settings.max_import_bytes
+    setting = "CARBOY_MAX_IMPORT_BYTES"
+    if request.max_content_length is not None and request.max_content_length <= limit:
+        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
+    return Upload(request.environ, limit, setting)
 
 
 def own_body(settings: Settings, body: Any) -> bytes:

@@ -6,6 +6,7 @@ Each stage is a function from one frozen value to the next, or an ``ApiError``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,7 @@ from .cache import Cache, Keeping, Outcome
 from .errors import InvalidQuery, MethodNotAllowed, NotFound
 from .events import Subscriber, about, cached, mark, rows, streams
 from .execute import (
+    Around,
     Database,
     Replica,
     Within,
@@ -88,8 +90,8 @@ class Api(Struct, frozen=True, eq=False):
         return self.databases[None]
 
 
-def answer(api: Api, request: Request, who: Actor) -> Response:
-    """Answer one parsed request of an actor."""
+def answer(api: Api, request: Request, who: Actor, around: Around = nullcontext) -> Response:
+    """Answer one parsed request of an actor; code of the application's runs within ``around``."""
     if is_history(api.schema, request):
         return history(api, request, api.policies.access(who))
     resource = find_resource(api, request)
@@ -102,7 +104,8 @@ def answer(api: Api, request: Request, who: Actor) -> Response:
         case "OPTIONS":
             return respond_options(allowed_methods(resource, request.key is not None))
         case _:
-            return write(api, resource, request, Context(api.schema, api.settings, access))
+            context = Context(api.schema, api.settings, access)
+            return write(api, resource, request, context, around)
 
 
 def index(api: Api, prefix: str, who: Actor) -> Response:
@@ -234,12 +237,18 @@ def _planned(api: Api, resource: Resource, request: Request, access: Access) -> 
     return planned
 
 
-def write(api: Api, resource: Resource, request: Request, context: Context) -> Response:
+def write(
+    api: Api,
+    resource: Resource,
+    request: Request,
+    context: Context,
+    around: Around = nullcontext,
+) -> Response:
     """POST, PATCH, PUT and DELETE: one transaction."""
     planned = plan_write(context, resource, request)
     mark("plan")
     with Within(api.settings.deadline):
-        result = execute_write(api.databases[resource.bind], planned)
+        result = execute_write(api.databases[resource.bind], planned, around=around)
         if api.replica is not None and resource.bind is None and not planned.dry_run:
             api.replica.settle()
     mark("execute")

@@ -75,6 +75,13 @@ TABLE = (
     Setting("CARBOY_MAX_FIELDS", 500, "How many fields one select may name.", 1),
     Setting("CARBOY_MAX_URL_LENGTH", 8192, "The longest query string, in bytes.", 256),
     Setting("CARBOY_MAX_BODY_BYTES", 16 * 2**20, "The largest request body.", 1),
+    Setting(
+        "CARBOY_MAX_IMPORT_BYTES",
+        4 * 2**30,
+        "The largest import, in CSV or NDJSON; a row of it may be as large as a body.",
+        1,
+    ),
+    Setting("CARBOY_IMPORT_DEADLINE", 600, "Seconds that an import may take.", 1),
     Setting("CARBOY_MAX_JSON_DEPTH", 64, "How deep the JSON of a body may nest.", 2),
     Setting("CARBOY_MAX_ROWS", 10_000, "The most rows that one request may write.", 1),
     Setting("CARBOY_IDEMPOTENCY_HOURS", 24, "How long an Idempotency-Key is remembered.", 1),
@@ -261,6 +268,8 @@ class Settings(Struct, frozen=True):
     max_fields: int = 500
     max_url_length: int = 8192
     max_body_bytes: int = 16 * 2**20
+    max_import_bytes: int = 4 * 2**30
+    import_deadline: int = 600
     max_json_depth: int = 64
     max_rows: int = 10_000
     idempotency_hours: int = 24

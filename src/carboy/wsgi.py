@@ -1,8 +1,9 @@
-"""Requests as WSGI has them, and reads answered in front of Flask's dispatch.
+"""Requests as WSGI has them, and those that are answered in front of Flask's dispatch.
 
 Flask's dispatch costs as much as a keyed read. Where the application has nothing registered that
-should see a request, ``DirectReads`` answers GET and HEAD without it; ``CARBOY_DIRECT_READS=0``
-turns that off. Every other request takes Flask's way.
+should see a request, ``DirectReads`` answers GET and HEAD without it, and a POST that runs none of
+the application's code; ``CARBOY_DIRECT_READS=0`` turns that off. Every other request takes
+Flask's way.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from io import BytesIO
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +23,10 @@ from .access import ANONYMOUS, Actor
 from .edge import Edge
 from .errors import ApiError, InternalError, LimitExceeded
 from .events import TRACE, RequestAnswered, Subscriber, Trace, mark, request_id
-from .execute import Within
+from .execute import Within, runs_no_code
 from .identify import Identify
 from .pipeline import Api, answer
-from .request import Request, parse
+from .request import Request, Upload, parse
 from .respond import Response, respond_error
 from .settings import Settings
 from .streams import Streamed, connection_of
@@ -32,7 +34,7 @@ from .streams import Streamed, connection_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_READS = ("GET", "HEAD")
+_DIRECT = ("GET", "HEAD", "POST")
 _HEADERS = {
     name: "HTTP_" + name.upper().replace("-", "_")
     for name in ("Accept", "Prefer", "If-Match", "If-None-Match", "Idempotency-Key")
@@ -228,7 +230,8 @@ class DirectReads:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
-        api = self._built() if environ["REQUEST_METHOD"] in _READS else None
+        method = environ["REQUEST_METHOD"]
+        api = self._built() if method in _DIRECT else None
         target = self._target(environ["PATH_INFO"]) if api is not None else None
         if api is None or target is None or target[0] not in api.schema.resources:
             return self._flask(environ, start_response)
@@ -236,14 +239,19 @@ class DirectReads:
             return self._flask(environ, start_response)
         if self._identify.needs_flask(environ):
             return self._flask(environ, start_response)
+        creates = method == "POST"
+        if creates and (target[1] is not None or not _creates_alone(api, target[0], environ)):
+            return self._flask(environ, start_response)
 
         def identify() -> Actor:
             return self._identify(environ, api.database)
 
         def respond(who: Actor) -> Response:
-            parsed = parse_environ(environ, self._settings, *target, body=b"")
+            body = self._body(environ) if creates else b""
+            parsed = parse_environ(environ, self._settings, *target, body=body)
             mark("parse")
-            return answer(api, parsed, who)
+            # For what turns out to be more than new rows.
+            return answer(api, parsed, who, around=lambda: self._app.request_context(environ))
 
         response = attended(self._edge, self._settings.deadline, environ, identify, respond)
         headers = list(response.headers)
@@ -253,7 +261,17 @@ class DirectReads:
         if response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))
         start_response(_STATUSES[response.status], headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        return [] if method == "HEAD" else [response.body]
+
+    def _body(self, environ: WSGIEnvironment) -> bytes:
+        """The request's body, which stays there for whoever asks Flask for it."""
+        limit, setting = self._settings.max_body_bytes, "CARBOY_MAX_BODY_BYTES"
+        own = self._app.config["MAX_CONTENT_LENGTH"]
+        if own is not None and own <= limit:
+            limit, setting = own, "Flask's MAX_CONTENT_LENGTH"
+        body = Upload(environ, limit, setting).whole()
+        environ["wsgi.input"] = BytesIO(body)
+        return body
 
     def _target(self, path: str) -> tuple[str, str | None] | None:
         """The resource and the key that a path may name; None for what Flask's routes answer."""
@@ -296,6 +314,18 @@ class DirectReads:
             by_host = url_map.host_matching or self._app.subdomain_matching
             self._rules = {count: ours and not by_host}
         return self._rules[count]
+
+
+def _creates_alone(api: Api, name: str, environ: WSGIEnvironment) -> bool:
+    """Whether what a POST creates is the database's affair alone, as far as that is known yet."""
+    resource = api.schema.resources[name]
+    return (
+        environ.get("CONTENT_TYPE", "").startswith("application/json")
+        and "respond-async" not in environ.get("HTTP_PREFER", "").lower()
+        and resource.exposed
+        and not api.policies.policies[name].set_on_create
+        and runs_no_code(api.databases[resource.bind], api.schema, resource)
+    )
 
 
 def _decoded(text: str) -> str:

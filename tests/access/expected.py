@@ -33,6 +33,9 @@ POST one            401  201+  201+  201+  201+  201+
 POST for another    401  400   400   400   400   400
 POST many           401  201+  201+  201+  201+  201+
 POST many, one bad  401  409   201+  409   201+  201+
+POST import         401  201+  201+  201+  201+  201+
+POST import for another  401  422   422   422   422   422
+POST import, bad    401  422   201+  422   201+  201+
 POST merge          401  403   200+  403   200+  200+
 POST merge hidden   401  409   200+  409   200+  200+
 POST ignore         401  200   200   200   200   200

@@ -48,6 +48,7 @@ _LIST, _ITEM, _NOTHING = (
 )
 _JOB = "/api/jobs/<string:key>"
 _NEW = {"title": "new"}
+_IMPORT = {"Content-Type": "application/x-ndjson"}
 _WHOLE = {**_NEW, "owner_id": OLGA}
 _MERGE = {"Prefer": "resolution=merge-duplicates"}
 _IGNORE = {"Prefer": "resolution=ignore-duplicates"}
@@ -62,6 +63,12 @@ OPERATIONS: Mapping[str, tuple[str, Ask]] = {
     "POST for another": (_LIST, Ask("/api/papers", "POST", {**_NEW, "owner_id": OLGA})),
     "POST many": (_LIST, Ask("/api/papers", "POST", [_NEW, _NEW])),
     "POST many, one bad": (_LIST, Ask("/api/papers", "POST", [_NEW, {**_NEW, "parent_id": 12}])),
+    "POST import": (_LIST, Ask("/api/papers", "POST", _NEW, _IMPORT)),
+    "POST import for another": (
+        _LIST,
+        Ask("/api/papers", "POST", {**_NEW, "owner_id": OLGA}, _IMPORT),
+    ),
+    "POST import, bad": (_LIST, Ask("/api/papers", "POST", {**_NEW, "parent_id": 12}, _IMPORT)),
     "POST merge": (
         _LIST,
         Ask("/api/papers?on_conflict=code", "POST", {**_NEW, "code": "open"}, _MERGE),

@@ -250,6 +250,25 @@ MUTANTS = (
            "writable = frozenset(row.resource.fields.values())", "put_leaves_alone"),
     Mutant("execute/link_rows.py", 'known = self._guard.rows_within("read", through, columns,'
            " keys)", "known = {compared(key) for key in keys}", "stay_and_are_not_told"),
+    # New rows that need no objects
+    Mutant("plan/imports.py", '    context.access.require(resource, "create")\n', "",
+           "new_rows_are_for_whom"),
+    Mutant("sql/insert.py", "fulfilled = builder.expressions.limited(insert.resource, new, None)",
+           "pass", "postgresql and new_rows_that_may_not"),
+    Mutant("sql/insert.py", "fulfilled = sa.and_(fulfilled, policy_condition(insert.resource,"
+           " insert.form, binds, new))", "pass", "postgresql and new_rows_fulfil"),
+    Mutant("execute/insert.py", 'filled = plan.access.values(resource, "create")', "filled = {}",
+           "postgresql and new_rows_are_filled"),
+    Mutant("execute/insert.py", 'rule = plan.access.rows(resource, "create")', "rule = True",
+           "postgresql and new_rows_fulfil"),
+    Mutant("execute/plain.py", 'return any(plan.access.rows(target, "read") is not True for target'
+           " in targets)", "return False", "postgresql and new_rows_refer"),
+    Mutant("execute/plain.py", "decision = plan.access.rows(plan.resource, action)",
+           "decision = True", "postgresql and new_rows_are_held"),
+    Mutant("execute/imports.py", 'elif plan.access.rows(plan.resource, "create") is True:',
+           "else:", "new_rows_fulfil"),
+    Mutant("execute/imports.py", 'filled = plan.access.values(plan.resource, "create")',
+           "filled = {}", "new_rows_are_filled"),
     # Histories
     Mutant("plan/history.py", "    context.allow(resource)\n", "", "history_is_for_whoever"),
     Mutant("plan/history.py", 'return context.access.rows(resource, "read") is True',
@@ -266,6 +285,12 @@ MUTANTS = (
            "readable = {compared(key) for key in keys.values()}", "upsert_changes_and"),
 )  # fmt: skip
 EXEMPT = {
+    'plan/imports.py: context.access.values(resource, "create")':
+        "the same refusal would come with the first row; here it comes before it",
+    'plan/imports.py: self._writable = context.access.writable(plan.resource, "create")':
+        "it chooses what is said of a header: each row is read by what may be written",
+    'execute/imports.py: is_ruled = plan.access.rows(plan.resource, "create") is not True':
+        "it is about triggers, which change what the rule is held against",
     "jobs/queue.py: id_ = None if actor.is_anonymous else actor.id":
         "it names who asked, and decides nothing",
     "execute/guard.py: if self._access.rows(resource, action) is True:":
@@ -304,7 +329,7 @@ _SITE = re.compile(
 )
 _PARTS = ("access", "plan", "sql", "execute", "jobs", "pipeline.py")
 _TESTS = ("test_reads.py", "test_writes.py", "test_references.py", "test_doors.py",
-          "test_history.py")  # fmt: skip
+          "test_history.py", "test_new_rows.py")  # fmt: skip
 
 
 def unlisted() -> Iterator[str]:

@@ -168,7 +168,7 @@ def test_triggers_and_views_of_the_database_are_known(library: Library) -> None:
         connection.exec_driver_sql("CREATE VIEW titles AS SELECT id, title FROM books")
     client = library.client()
     with library.engine.connect() as connection:
-        found = entangled(connection)
+        found = entangled(connection.connection, connection.dialect.name)
     assert "titles" in found.views
     assert found.read(["titles"]) != found.read(["books"])
     assert asked(client, "/api/books/1")[1]["title"] == "one"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 from msgspec import Struct
+from sqlalchemy.pool import ManagesConnection
 
 from ..sql import dialect_for
 from .versions import ANYTHING, EVERYTHING, Places, place_of
@@ -52,12 +53,13 @@ class Entangled(Struct, frozen=True):
         return (ANYTHING, *sorted(map(place_of, names)))
 
 
-def entangled(connection: sa.Connection) -> Entangled:
+def entangled(connection: ManagesConnection, dialect: str) -> Entangled:
     """Ask the database, in the connection's transaction, without an event of SQLAlchemy's."""
-    dialect = dialect_for(connection.dialect.name)
-    cursor = connection.connection.cursor()
+    driver = connection.driver_connection
+    assert driver is not None
+    cursor = driver.cursor()
     try:
-        cursor.execute(dialect.entanglements)
+        cursor.execute(dialect_for(dialect).entanglements)
         rows = [tuple(str(part).lower() for part in row) for row in cursor.fetchall()]
     finally:
         cursor.close()

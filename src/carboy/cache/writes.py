@@ -1,8 +1,8 @@
 """Every write of this process, whoever makes it: its tables are marked, and finished after it.
 
 SQLAlchemy tells of each statement, each COMMIT and each connection that is given back. So what
-the application's own sessions write is seen as Carboy's writes are. What goes past SQLAlchemy, on
-a driver connection, isn't.
+the application's own sessions write is seen as Carboy's writes are, which tell of what they insert
+past SQLAlchemy. What the application itself does on a driver connection isn't seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ManagesConnection
 
+from ..execute import add_ear
 from ..sql import changed_tables, survey
 from .entangled import Entangled, entangled
 from .store import Store
@@ -49,6 +51,9 @@ _HARMLESS = re.compile(
 class Writes:
     """The writes through one engine; ``store`` is asked for at the first, and may be None."""
 
+    listeners = 5
+    """Those of the engine; the pool has two more."""
+
     def __init__(self, engine: Engine, store: Callable[[], Store | None]) -> None:
         self._store = store
         self._entangled: Entangled | None = None
@@ -62,12 +67,28 @@ class Writes:
         listen(engine, "rollback", lambda connection: self._ended(connection.info))
         listen(engine, "checkin", lambda _, record: self._ended(record.info))
         listen(engine, "invalidate", lambda _, record, __: record.info.pop(self, None))
+        add_ear(engine, self)
 
     def entangled(self, connection: sa.Connection) -> Entangled:
         """How the database's tables hang together."""
+        return self._known(connection.connection, connection.dialect.name)
+
+    def _known(self, connection: ManagesConnection, dialect: str) -> Entangled:
         if self._entangled is None:
-            self._entangled = entangled(connection)
+            self._entangled = entangled(connection, dialect)
         return self._entangled
+
+    def inserting(
+        self, connection: ManagesConnection, table: sa.Table, dialect: str, *, commits: bool
+    ) -> None:
+        """Rows were inserted on a driver's connection, which ``commits`` next, or sometime."""
+        store = self._store()
+        if store is None:
+            return
+        unit = connection.info.setdefault(self, _Unit(store))
+        unit.changes.append(([table], False))
+        if commits:
+            unit.mark(self._known(connection, dialect))
 
     def _before(
         self, connection: sa.Connection, _: Any, statement: str, __: Any, context: Any, ___: bool

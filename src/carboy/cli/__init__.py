@@ -11,6 +11,7 @@ from .cache import cache
 from .check import check
 from .export import export
 from .history import history
+from .imports import import_
 from .jobs import jobs, worker
 from .keys import keys
 from .serve import serve
@@ -39,6 +40,7 @@ for command in (
     keys,
     history,
     cache,
+    import_,
     check,
     backup,
     restore,

@@ -23,12 +23,13 @@ from ..events import mark, statement_ran
 from ..plan.nodes import ExportPlan, ReadPlan, searches
 from ..schema import Resource
 from ..sql import Statement, compile_export, compile_read, dialect_for
-from .deadline import Deadline, Within, has_passed, too_late
+from .deadline import Deadline, Within, has_passed, too_late, unknown_outcome
 from .errors import api_error
 from .gate import Gate
 from .keys import KeysInFlight
 from .prepared import Prepared
 from .row_security import TELL, told
+from .statements import tell_of_insert
 from .watcher import Watched
 
 _PREPARED = "carboy_prepared"
@@ -102,6 +103,8 @@ class Database:
         self._doing = threading.Lock()
         self.keys = KeysInFlight()
         self._mappers: dict[str, Mapper[Any]] = {}
+        # What is found out once of a resource, by what it is.
+        self.facts: dict[tuple[type, Resource], Any] = {}
         # psycopg opens a transaction before each statement unless told not to.
         self._autocommit = engine.dialect.name == "postgresql"
         if engine.dialect.name == "postgresql":
@@ -213,6 +216,52 @@ class Database:
             except self.errors as error:
                 raise api_error(error, self.engine) from error
 
+    def write(
+        self,
+        table: sa.Table,
+        statement: Statement,
+        values: Sequence[Any],
+        accept: Callable[[Sequence[Any]], bool],
+    ) -> Sequence[Any] | None:
+        """The one row of a statement that inserts, committed if it is accepted; else None.
+
+        Raises ``errors``, after which nothing has been changed, or ``unknown_outcome``.
+        """
+        parameters = statement.bind(values)
+        with self.place():
+            connection = self.engine.raw_connection()
+            try:
+                self.prepare(connection)
+                row = self._one_row(connection, statement, parameters)
+                if row is None or not accept(row):
+                    connection.rollback()
+                    return None
+                tell_of_insert(self.engine, connection, table, commits=True)
+                self._commit(connection)
+            except self._driver_error() as error:
+                if self._is_disconnect(error, connection):
+                    self.renew_connections()
+                    connection.invalidate(error)
+                else:
+                    connection.rollback()
+                raise
+            finally:
+                connection.close()
+        return row
+
+    def _commit(self, connection: ManagesConnection) -> None:
+        driver = connection.driver_connection
+        assert driver is not None
+        try:
+            driver.commit()
+        except self._driver_error() as error:
+            if self._is_disconnect(error, connection):
+                raise unknown_outcome() from error
+            raise
+
+    def _is_disconnect(self, error: Any, connection: ManagesConnection) -> bool:
+        return self.engine.dialect.is_disconnect(error, connection.driver_connection, None)
+
     def mapper(self, resource: Resource) -> Mapper[Any]:
         """The mapper that writes go through: a table without a class gets one of its own."""
         if resource.mapper is not None:
@@ -252,7 +301,7 @@ class Database:
         try:
             return self._run(connection, statement, bound, who)
         except self._driver_error() as error:
-            if not self.engine.dialect.is_disconnect(error, connection.driver_connection, None):
+            if not self._is_disconnect(error, connection):
                 raise
             # The others in the pool are as old as the one that broke.
             self.renew_connections()

@@ -9,6 +9,7 @@ that a body links are found by one SELECT.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -33,7 +34,9 @@ from .errors import api_error
 from .guard import Guard, Key, compared, key_of
 from .history import prepare_recording, record
 from .idempotency import find_result, keep_result, make_ready
+from .insert import insert_plain
 from .objects import Objects, Refused
+from .plain import is_plain
 from .transaction import retried, transaction
 from .upsert import Upsert
 
@@ -42,11 +45,30 @@ _CHUNK = 500
 Also: TypeAlias = Callable[[sa.Connection, WriteResult], None]
 
 
-def execute_write(database: Database, plan: WritePlan, also: Also = lambda *_: None) -> WriteResult:
+Around: TypeAlias = Callable[[], AbstractContextManager[Any]]
+
+
+def execute_write(
+    database: Database,
+    plan: WritePlan,
+    also: Also | None = None,
+    around: Around = nullcontext,
+) -> WriteResult:
     """Run a write; raises the ApiError that the rules or the database's constraints ask for.
 
-    ``also`` is called at the end of the write's transaction, whose COMMIT is for both.
+    Rows that nothing but the database has a say in are inserted by one statement; what that
+    doesn't accept, and everything else, goes through mapped objects, within ``around``. ``also``
+    is called at the end of the write's transaction, whose COMMIT is for both.
     """
+    if also is None and is_plain(database, plan):
+        inserted = insert_plain(database, plan)
+        if inserted is not None:
+            return inserted
+    with around():
+        return _write_objects(database, plan, also)
+
+
+def _write_objects(database: Database, plan: WritePlan, also: Also | None) -> WriteResult:
     try:
         if plan.recording is not None:
             prepare_recording(database, plan.recording)
@@ -98,13 +120,14 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
     return errors
 
 
-def _attempt(database: Database, plan: WritePlan, also: Also) -> WriteResult:
+def _attempt(database: Database, plan: WritePlan, also: Also | None) -> WriteResult:
     with transaction(database, plan.access.who, commit=not plan.dry_run) as session:
         connection = session.connection()
         if plan.once is not None:
             known = find_result(database, connection, plan.once)
             if known is not None:
-                also(connection, known)
+                if also is not None:
+                    also(connection, known)
                 return known
         if plan.recording is not None:
             record(database, session, plan.recording)
@@ -113,7 +136,8 @@ def _attempt(database: Database, plan: WritePlan, also: Also) -> WriteResult:
             keep_result(connection, plan.once, result)
         if plan.dry_run:
             _check_deferred(database, connection, plan)
-        also(connection, result)
+        if also is not None:
+            also(connection, result)
         return result
 
 

@@ -29,7 +29,7 @@ def install_triggers(engine: Engine, schema: Schema) -> list[str]:
     _require_postgresql(engine)
     quote = engine.dialect.identifier_preparer.format_table
     with engine.begin() as connection:
-        views = entangled(connection).views
+        views = entangled(connection.connection, connection.dialect.name).views
         found = (table for table in _tables(schema) if table.name.lower() not in views)
         tables = sorted(found, key=lambda table: table.fullname)
         connection.exec_driver_sql(_FUNCTION)

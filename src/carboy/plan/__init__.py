@@ -4,8 +4,9 @@ from .context import Context
 from .cursor import Cursor, decode_cursor, encode_cursor
 from .export import Column, PlannedExport, plan_export
 from .history import HistoryPlan, PlannedHistory, history_key, plan_history
+from .imports import ImportReader, ImportRow, plan_import
 from .kept import KeptPlans
-from .nodes import ExportPlan, ReadPlan
+from .nodes import Embed, ExportPlan, ReadPlan
 from .read import Count, PlannedRead, Window, at_access, at_key, plan_item, plan_list
 from .recording import Recording, linking_relations, recorded_fields, recorded_key
 from .result import ReadResult
@@ -21,9 +22,12 @@ __all__ = [
     "Context",
     "Count",
     "Cursor",
+    "Embed",
     "ExportPlan",
     "Faults",
     "HistoryPlan",
+    "ImportReader",
+    "ImportRow",
     "KeptPlans",
     "Once",
     "PlannedExport",
@@ -50,6 +54,7 @@ __all__ = [
     "linking_relations",
     "plan_export",
     "plan_history",
+    "plan_import",
     "plan_item",
     "plan_list",
     "plan_view",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, field
 
 from ..errors import InvalidBody, LimitExceeded, PayloadTooLarge, Problem
-from ..schema import Field, Relation, Resource, Validate, attribute_value
+from ..schema import Field, Reader, Relation, Resource, Validate, attribute_value, reader
 from .context import Context
 from .links import FilledBy, filled_columns, nested_relation
 
@@ -102,6 +102,14 @@ class Faults:
 Mode = Literal["create", "update", "replace", "upsert", "delete"]
 
 
+class Expected(Struct, frozen=True, eq=False):
+    """What a row may have, what reads each value, and what a row without is given or lacks."""
+
+    writable: frozenset[Field]
+    readers: Mapping[str, Reader]
+    needed: Sequence[Field]
+
+
 class RowReader:
     """Reads the rows of one body."""
 
@@ -113,6 +121,14 @@ class RowReader:
         self._access = context.access
         self._missing = missing
         self._rows = 0
+        self._kept: dict[tuple[Resource, Mode], Expected] = {}
+
+    def alone(self, resource: Resource, data: Mapping[str, object]) -> RowPlan:
+        """A row of many that come one by one; raises InvalidBody with its own faults alone."""
+        self.faults, self._rows = Faults(False), 0
+        row = self.root(resource, data, "", "create", None, ())
+        self.faults.raise_any()
+        return row
 
     def root(
         self,
@@ -126,7 +142,8 @@ class RowReader:
         """A row of the resource that the URL names; ``item`` is the URL's key."""
         matching = resource.key if item is not None else conflict
         row = self._row(resource, data, pointer, mode, matching=matching)
-        self._validate(self._context.validate, row.values, pointer)
+        if self._context.validate is not None:
+            self._validate(self._context.validate, row.values, pointer)
         if item is None:
             return row
         values = dict(row.values)
@@ -154,12 +171,20 @@ class RowReader:
         depth: int = 0,
     ) -> RowPlan:
         self._spend_row()
-        writable = self._writable(resource, mode)
+        expected = self._expected(resource, mode)
+        writable, readers = expected.writable, expected.readers
         values: dict[str, Any] = {}
         related: dict[str, RelatedPlan] = {}
-        by_parent = set(filled)
-        filled_here = set(by_parent)
+        by_parent = frozenset(filled)
+        filled_here = by_parent
         for name, value in data.items():
+            read = readers.get(name)
+            if read is not None and value is not None and not by_parent:
+                try:
+                    values[name] = read(value)
+                except ValueError as fault:
+                    self.faults.add(f"{pointer}/{_token(name)}", str(fault))
+                continue
             place = f"{pointer}/{_token(name)}"
             known = resource.fields.get(name)
             if known is not None and (known in writable or known in matching):
@@ -178,11 +203,35 @@ class RowReader:
                 filled_here |= own
             else:
                 self._refuse(resource, name, place, relation, writable)
-        self._conflicting(resource, data, related, pointer)
+        if related:
+            self._conflicting(resource, data, related, pointer)
         if mode != "update":
-            self._complete(resource, data, values, filled_here, pointer, mode, matching)
-        self._validate(resource.validate, values, pointer)
+            self._complete(resource, data, values, filled_here, pointer, mode)
+        if resource.validate is not None:
+            self._validate(resource.validate, values, pointer)
         return RowPlan(resource, pointer, self.faults.row(pointer), values, related)
+
+    def _expected(self, resource: Resource, mode: Mode) -> Expected:
+        """What is looked for in each row, found once for a body: it may have thousands."""
+        key = (resource, mode)
+        if key not in self._kept:
+            writable = self._writable(resource, mode)
+            readers = {field_.name: reader(field_) for field_ in writable}
+            self._kept[key] = Expected(
+                writable,
+                readers,
+                needed=[
+                    field_
+                    for field_ in resource.fields.values()
+                    if field_ in writable
+                    and (
+                        self._missing == "null"
+                        if field_.nullable
+                        else not has_default(resource, field_)
+                    )
+                ],
+            )
+        return self._kept[key]
 
     def _writable(self, resource: Resource, mode: Mode) -> frozenset[Field]:
         """The fields that a row may have; an upsert's may be new as well as there."""
@@ -249,28 +298,25 @@ class RowReader:
         resource: Resource,
         data: Mapping[str, object],
         values: dict[str, Any],
-        filled: set[Any],
+        filled: frozenset[Any],
         pointer: str,
         mode: Mode,
-        matching: tuple[Field, ...],
     ) -> None:
         """Ask for what a whole row needs, and give it the nulls that it leaves out."""
-        writable = self._writable(resource, mode)
-        for field_ in resource.fields.values():
-            if field_.name in data or field_.column in filled or field_ not in writable:
+        expected = self._expected(resource, mode)
+        for field_ in expected.needed:
+            if field_.name in data or field_.column in filled:
                 continue
             if mode == "replace" and (
                 field_ in resource.key or self._access.hides_field(resource, field_)
             ):
                 continue  # the URL has it, or the row, which keeps what the actor doesn't know
-            if not field_.nullable and not has_default(resource, field_):
-                self.faults.add(f"{pointer}/{field_.name}", "is required", "required")
-            elif field_.nullable and self._missing == "null":
+            if field_.nullable:
                 values[field_.name] = None
+            else:
+                self.faults.add(f"{pointer}/{field_.name}", "is required", "required")
 
-    def _validate(self, validate: Validate | None, values: Mapping[str, Any], pointer: str) -> None:
-        if validate is None:
-            return
+    def _validate(self, validate: Validate, values: Mapping[str, Any], pointer: str) -> None:
         try:
             found = validate(MappingProxyType(dict(values))) or {}
         except ValueError as error:

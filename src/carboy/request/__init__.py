@@ -22,19 +22,27 @@ from .headers import (
 from .http import Headers, Request, parse
 from .keys import join_key, split_key
 from .query_string import parse_query
+from .records import Csv, ImportForm, Lines, Record, import_form, read_ndjson
 from .select import parse_order, parse_select
+from .upload import Upload
 
 __all__ = [
     "EXPORTS",
+    "Csv",
     "EntityTag",
     "EntityTags",
     "Export",
     "Headers",
+    "ImportForm",
+    "Lines",
     "Media",
     "Prefer",
     "Query",
+    "Record",
     "Request",
+    "Upload",
     "check_content_type",
+    "import_form",
     "join_key",
     "parse",
     "parse_idempotency_key",
@@ -47,6 +55,7 @@ __all__ = [
     "parse_rows",
     "parse_select",
     "preference_applied",
+    "read_ndjson",
     "split_key",
     "wanted_media",
 ]

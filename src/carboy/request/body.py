@@ -111,18 +111,18 @@ def _decoded(raw: bytes) -> str:
 
 
 def _check_depth(value: object, max_depth: int) -> None:
-    level = [value]
+    level: list[dict[str, object] | list[object]] = []
+    if isinstance(value, (dict, list)):
+        level.append(value)
     for _ in range(max_depth):
-        below: list[object] = []
+        below: list[dict[str, object] | list[object]] = []
         for part in level:
-            if isinstance(part, dict):
-                below += part.values()
-            elif isinstance(part, list):
-                below += part
+            inside = part.values() if isinstance(part, dict) else part
+            below += [value for value in inside if isinstance(value, (dict, list))]
         if not below:
             return
         level = below
-    if any(isinstance(part, (dict, list)) for part in level):
+    if level:
         raise InvalidBody(f"the body is nested more than {max_depth} deep")
 
 

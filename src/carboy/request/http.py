@@ -22,6 +22,7 @@ from .headers import (
     wanted_media,
 )
 from .query_string import parse_query
+from .records import import_form
 
 # The same few query strings come again and again; long ones are a client's own.
 _kept_query = lru_cache(512)(parse_query)
@@ -81,8 +82,9 @@ def parse(
         raise NotAcceptable(_ONLY)
     text = query_string if isinstance(query_string, str) else query_string.decode("latin-1")
     has_body = method in _METHODS_WITH_BODY
-    if has_body:
-        check_content_type(headers.get("Content-Type"))
+    content_type = headers.get("Content-Type")
+    if has_body and not (method == "POST" and import_form(content_type)):
+        check_content_type(content_type)
     return Request(
         method=method,
         resource=resource,

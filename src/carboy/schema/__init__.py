@@ -1,6 +1,6 @@
 """Mapped classes, tables or a reflected database, to frozen values that every stage reads."""
 
-from .attributes import as_attribute, attribute_value, comparable_value, key_text
+from .attributes import Reader, as_attribute, attribute_value, comparable_value, key_text, reader
 from .build import (
     Registration,
     SchemaError,
@@ -21,6 +21,7 @@ __all__ = [
     "Field",
     "FieldType",
     "Kind",
+    "Reader",
     "Reflected",
     "Registration",
     "Relation",
@@ -41,6 +42,7 @@ __all__ = [
     "from_json",
     "from_text",
     "key_text",
+    "reader",
     "reflect",
     "subject_of",
 ]

@@ -6,6 +6,7 @@ from .dialects import Dialect, dialect_for
 from .export import compile_export
 from .expressions import own_column
 from .history import HISTORY, compile_history
+from .insert import RowInsert, insert_rows
 from .survey import Survey, changed_tables, survey, survey_read
 from .view import view_statement
 from .write import keyed_objects, locked_rows, rows_left, rows_with, rows_within
@@ -13,6 +14,7 @@ from .write import keyed_objects, locked_rows, rows_left, rows_with, rows_within
 __all__ = [
     "HISTORY",
     "Dialect",
+    "RowInsert",
     "Statement",
     "Survey",
     "changed_tables",
@@ -23,6 +25,7 @@ __all__ = [
     "compile_select",
     "dialect_for",
     "exact_text",
+    "insert_rows",
     "keyed_objects",
     "locked_rows",
     "long_bytes",

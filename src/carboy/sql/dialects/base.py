@@ -95,6 +95,8 @@ class Dialect(ABC):
     names_rows: ClassVar[bool] = False
     # Whether ``inspect`` learns from a connection what ``search`` can use.
     inspects: ClassVar[bool] = False
+    # Whether ``insert_rows`` can be had of it.
+    reads_rows: ClassVar[bool] = False
     check_deferred: ClassVar[str | None] = None
     """The statement that checks deferred constraints before the COMMIT would."""
     entanglements: ClassVar[str]

@@ -64,6 +64,7 @@ class PostgreSQL(Dialect):
     name = "PostgreSQL"
     has_planner_estimates = True
     names_rows = True
+    reads_rows = True
     check_deferred = "SET CONSTRAINTS ALL IMMEDIATE"
     entanglements = (
         "SELECT 'view', relname::text, '' FROM pg_class WHERE relkind IN ('v', 'm', 'f')"
