@@ -139,6 +139,28 @@ def test_the_first_read_after_a_write_is_right(
         assert asked(reader, path) == ("hit", after)
 
 
+NEW_ROWS: dict[str, dict[str, Any]] = {
+    "a row": {"json": {"name": "Ada"}},
+    "rows": {"json": [{"name": "Ada"}, {"name": "Alan"}]},
+    "an import": {"data": "name\nAda\nAlan\n", "content_type": "text/csv"},
+}
+
+
+@pytest.mark.parametrize("sent", NEW_ROWS.values(), ids=NEW_ROWS)
+def test_new_rows_are_writes(library: Library, sent: dict[str, Any]) -> None:
+    """Also those that are inserted without SQLAlchemy, which only then is told of them."""
+    reader = library.client(CARBOY_CACHE_URL="memory://")
+    writer = library.client(CARBOY_CACHE_URL="memory://")
+    path = "/api/authors?name=eq.Ada"
+    for number in range(2):
+        before = asked(reader, path)[1]["data"]
+        assert asked(reader, path)[0] == "hit"
+        assert len(before) == number
+        assert writer.post("/api/authors", **sent).status_code == 201
+        outcome, after = asked(reader, path)
+        assert (outcome, len(after["data"])) == ("miss", number + 1)
+
+
 @pytest.mark.parametrize("url", ["memory://"])
 def test_cascades_are_writes(library: Library, url: str) -> None:
     """Deleting an author deletes books in the database itself, on each of them."""
