@@ -85,6 +85,7 @@ def test_a_database_is_pruned(database: sa.Engine, tmp_path: Path) -> None:
     assert (said, left(database)) == ("Deleted 2 entries older than 1 day.\n", 0)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_application_is_pruned_by_its_setting(database: sa.Engine, tmp_path: Path) -> None:
     """The database and CARBOY_HISTORY_DAYS are the application's own."""
     (tmp_path / "shop.py").write_text(APP)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -126,7 +126,8 @@ def kill_children(parent: int) -> None:
     for line in listed.stdout.splitlines():
         process, above = map(int, line.split())
         if above == parent:
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended since
+                os.kill(process, signal.SIGKILL)
 
 
 def require_each_once(world: World, count: int) -> None:

@@ -26,8 +26,8 @@ LEAKS: Mapping[str, tuple[Subject, Which, Mapping[str, Sequence[Ask]]]] = {
 # Refused on MariaDB, whoever asks.
 LACKING = ("filter:cs", "filter:cd", "filter:ov")
 EXPECTED = {"rows": ROWS_EXPECTED, "fields": FIELDS_EXPECTED}
-# MariaDB is asked by those from whom the most is hidden.
-ASKING = dict.fromkeys(KINDS, ACTORS) | {"mariadb": ("other", "limited")}
+# PostgreSQL is asked by all, the others by those from whom the most is hidden.
+ASKING = dict.fromkeys(KINDS, ("other", "limited")) | {"postgresql": ACTORS}
 LEAK_PATHS = [(what, path) for what in LEAKS for path in LEAKS[what][2]]
 on_every_database = pytest.mark.parametrize("vault", KINDS, indirect=True)
 

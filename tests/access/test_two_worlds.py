@@ -24,8 +24,8 @@ from .asking import Ask, Asker
 from .two_worlds import ACTORS, SIZES, Key, Maker, Row, Who, World, another, load, make_app
 from .world import ANN, BOB, Base, token
 
-EXAMPLES = int(os.environ.get("WORLDS_EXAMPLES", "2000"))
-PER_ACTOR = 83
+EXAMPLES = int(os.environ.get("WORLDS_EXAMPLES", "1500"))
+PER_ACTOR = 125
 ROUNDS = max(1, round(EXAMPLES / 2 / PER_ACTOR / len(ACTORS)))
 FEATURES = (
     "item", "q", "page", "limit", "offset", "count=exact", "count=planned", "count=estimated",

@@ -26,7 +26,7 @@ from tests.databases import count_from
 from .things import DEFAULTS, DOCUMENTS, KINDS, REQUIRED, TEXTS, Base, Part, Slot, Thing, is_shown
 
 # Each test has as many; a write costs more than a read, since the rows are put back before it.
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "2400")) // 12
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "1200")) // 12
 ON_DEMAND = "PROPERTY_EXAMPLES" in os.environ
 SELECT = "select=*,parts(name)&parts.order=id"
 ODD: SearchStrategy[Any] = st.sampled_from([

@@ -64,7 +64,7 @@ class Writes:
         for name in ("commit", "commit_twophase"):
             listen(engine, name, self._committing)
         listen(engine, "begin", self._beginning)
-        listen(engine, "rollback", lambda connection: self._ended(connection.info))
+        listen(engine, "rollback", self._rolled_back)
         listen(engine, "checkin", lambda _, record: self._ended(record.info))
         listen(engine, "invalidate", lambda _, record, __: record.info.pop(self, None))
         add_ear(engine, self)
@@ -150,6 +150,11 @@ class Writes:
         unit = connection.info.get(self)
         if unit is not None:
             unit.finish()
+
+    def _rolled_back(self, connection: sa.Connection) -> None:
+        # One that was lost has nothing to ask any more; its end was told as "invalidate".
+        if not connection.invalidated:
+            self._ended(connection.info)
 
     def _ended(self, info: Any) -> None:
         """After a COMMIT, or a ROLLBACK; of a connection that was lost in a COMMIT nobody hears.

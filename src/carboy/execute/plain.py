@@ -189,7 +189,12 @@ def _is_simple_field(field: Field, table: sa.Table) -> bool:
 
 def _takes_nothing(default: Any) -> bool:
     """Whether a default is a function that doesn't ask for its context."""
-    return default.is_callable and not inspect.signature(default.arg).parameters
+    if not default.is_callable:
+        return False
+    try:
+        return not inspect.signature(default.arg).parameters
+    except ValueError:  # such as of dict, which doesn't say
+        return False
 
 
 def _is_listened_to(resource: Resource) -> bool:
