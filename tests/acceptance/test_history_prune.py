@@ -141,6 +141,7 @@ def test_a_database_without_histories_has_nothing_to_prune(tmp_path: Path) -> No
     engine.dispose()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_routes_list_a_history(database: sa.Engine, tmp_path: Path) -> None:
     """Beside the item's path."""
     (tmp_path / "shop.py").write_text(APP)

@@ -139,10 +139,11 @@ def require_each_once(world: World, count: int) -> None:
     assert repeated, "no job was interrupted"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_each_job_has_its_effect_once_though_workers_are_killed(
     database_url: str, tmp_path: Path
 ) -> None:
-    """By Carboy's own runner, on every database."""
+    """By Carboy's own runner; on MariaDB it is the same code as on PostgreSQL."""
     world = World(database_url, tmp_path, CARBOY_JOBS_LEASE="1")
     ids = world.queue(JOBS, JOB_SECONDS)
     assert len(set(ids)) == JOBS

@@ -118,7 +118,7 @@ def test_redis_answers_in_its_block_and_is_gone_after(durable: bool, kept: str) 
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_told_to_stop(end: signal.Signals) -> None:
     """`python -m tools.servers postgresql` prints the URL, and cleans up on a signal."""
     with subprocess.Popen(COMMAND, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -130,7 +130,7 @@ def test_the_command_serves_until_it_is_told_to_stop(end: signal.Signals) -> Non
     assert _gone(url, folder)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_goes_with_the_process_that_asked_for_it(end: signal.Signals) -> None:
     """However the process ends, nothing stays behind."""
     with subprocess.Popen(

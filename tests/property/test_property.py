@@ -19,7 +19,7 @@ from .oracle import Answer, Oracle, same
 from .server import Server
 from .strategies import asks, is_unordered
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "1200"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "800"))
 PER_DATA_SET = 100
 ON_DEMAND = "PROPERTY_EXAMPLES" in os.environ
 # JSON containment, which MariaDB's functions don't decide as PostgreSQL's do.
