@@ -143,7 +143,7 @@ def require_each_once(world: World, count: int) -> None:
 def test_each_job_has_its_effect_once_though_workers_are_killed(
     database_url: str, tmp_path: Path
 ) -> None:
-    """By Carboy's own runner; on MariaDB it is the same code as on PostgreSQL."""
+    """By Carboy's own runner, on a file and on a server."""
     world = World(database_url, tmp_path, CARBOY_JOBS_LEASE="1")
     ids = world.queue(JOBS, JOB_SECONDS)
     assert len(set(ids)) == JOBS
