@@ -105,7 +105,7 @@ def test_a_bad_application_is_told_what_is_wrong(folder: Path) -> None:
     assert set(findings[0]) == {"name", "level", "detail", "fix"}
 
 
-@with_indexes
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_good_application_is_told_so(folder: Path) -> None:
     """Warnings alone leave the exit code at 0; settings in ``.env`` and a backup end them."""
     ended = carboy("check", "good:app", folder=folder)
@@ -119,7 +119,7 @@ def test_a_good_application_is_told_so(folder: Path) -> None:
     assert (ended.returncode, ended.stdout) == (0, "0 errors, 0 warnings\n")
 
 
-@with_indexes
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_database_is_checked_as_it_would_be_served(folder: Path, database_url: str) -> None:
     """DATABASE_URL comes from ``.env``, too; the pool is as large as the threads are many."""
     assert carboy("check", "good:app", folder=folder).returncode == 0

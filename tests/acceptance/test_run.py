@@ -175,7 +175,6 @@ def test_the_fill_is_the_same_each_time(start: Start, tmp_path: Path) -> None:
     [
         ("blog", "/api/tags", {"name": "loaves"}),
         ("cars", "/cars", {"name": "Orchard", "model": "Pippin", "doors": 5}),
-        ("quickstart", "/api/users", {"username": "me", "email": "me@example.com"}),
     ],
 )
 def test_writing_takes_a_key(

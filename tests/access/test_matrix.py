@@ -26,8 +26,9 @@ LEAKS: Mapping[str, tuple[Subject, Which, Mapping[str, Sequence[Ask]]]] = {
 # Refused on MariaDB, whoever asks.
 LACKING = ("filter:cs", "filter:cd", "filter:ov")
 EXPECTED = {"rows": ROWS_EXPECTED, "fields": FIELDS_EXPECTED}
-# PostgreSQL is asked by all, the others by those from whom the most is hidden.
-ASKING = dict.fromkeys(KINDS, ("other", "limited")) | {"postgresql": ACTORS}
+# PostgreSQL is asked by all, the others by those from whom the most is hidden; SQLite has the two
+# worlds besides.
+ASKING = {"sqlite": ("other",), "postgresql": ACTORS, "mariadb": ("other", "limited")}
 LEAK_PATHS = [(what, path) for what in LEAKS for path in LEAKS[what][2]]
 on_every_database = pytest.mark.parametrize("vault", KINDS, indirect=True)
 

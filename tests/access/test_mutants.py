@@ -8,7 +8,7 @@ import sys
 
 from .mutants import MUTANTS, ROOT, SOURCE, unlisted
 
-EVERY = 1 if os.environ.get("MUTANTS") == "all" else 12
+EVERY = 1 if os.environ.get("MUTANTS") == "all" else 24
 """Of how many mutants one is run here; ``python -m tests.access.mutants`` runs all."""
 
 
