@@ -14,6 +14,7 @@ from .access import Actor
 from .cache import Caches, Keeping, KeptView, Outcome, Ran
 from .databases import engines_in
 from .events import cached
+from .hosts import in_first_context
 from .pipeline import Api
 from .schema import SchemaError
 
@@ -103,13 +104,12 @@ def _finished(response: flask.Response, outcome: Outcome) -> flask.Response:
 def hear_writes(app: flask.Flask, source: Any, caches: Caches) -> None:
     """Hear of the writes of an application from its first context on, before any request."""
 
-    def look(sender: flask.Flask, **_: Any) -> None:
+    def look() -> bool:
         try:
             engines = engines_in(source)
         except (SchemaError, RuntimeError, KeyError):
-            return  # Flask-SQLAlchemy gets the application later
-        # Once only: what listens to this signal keeps reads from going in front of Flask.
-        flask.appcontext_pushed.disconnect(look)
+            return False  # Flask-SQLAlchemy gets the application later
         caches.watch(engines)
+        return True
 
-    flask.appcontext_pushed.connect(look, app, weak=False)
+    in_first_context(app, look)

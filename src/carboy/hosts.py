@@ -15,7 +15,7 @@ from werkzeug.routing import BaseConverter
 
 from .errors import BadRequest, PayloadTooLarge
 from .ops import migrate
-from .request import Upload, check_content_type
+from .request import Upload, check_content_type, lower_limit
 from .respond import Response
 from .schema import Resource, Schema, SchemaError, subject_of
 from .settings import Settings
@@ -48,12 +48,22 @@ def prepare_migrations(app: flask.Flask) -> None:
         migrate.prepare(app.extensions)
         return
 
-    def look_again(sender: flask.Flask, **_: Any) -> None:
-        # Once only: what listens to this signal keeps reads from going in front of Flask.
-        flask.appcontext_pushed.disconnect(look_again)
-        migrate.prepare(sender.extensions)
+    def look_again() -> bool:
+        migrate.prepare(app.extensions)
+        return True
 
-    flask.appcontext_pushed.connect(look_again, app, weak=False)
+    in_first_context(app, look_again)
+
+
+def in_first_context(app: flask.Flask, run: Callable[[], bool]) -> None:
+    """Run something in the application's first context, and in the next until it is done."""
+
+    def look(_: flask.Flask, **__: Any) -> None:
+        if run():
+            # What listens to this signal keeps reads from going in front of Flask.
+            flask.appcontext_pushed.disconnect(look)
+
+    flask.appcontext_pushed.connect(look, app, weak=False)
 
 
 class _Answer(flask.Response):
@@ -70,10 +80,10 @@ def to_flask(response: Response) -> flask.Response:
 
 def body_of(settings: Settings) -> bytes:
     """The request's body, read no further than the limit; Flask's own may be lower."""
-    request, limit = flask.request, settings.max_body_bytes
-    setting = "CARBOY_MAX_BODY_BYTES"
-    if request.max_content_length is not None and request.max_content_length <= limit:
-        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
+    request = flask.request
+    limit, setting = lower_limit(
+        request.max_content_length, settings.max_body_bytes, "CARBOY_MAX_BODY_BYTES"
+    )
     # A body that is sent in chunks is cut off at the maximum without a word, so one byte more is
     # read than is allowed.
     request.max_content_length = limit + 1
@@ -95,11 +105,8 @@ def body_of(settings: Settings) -> bytes:
 
 def upload_of(settings: Settings) -> Upload:
     """The request's body as it arrives, with the limit of an import; Flask's own may be lower."""
-    request, limit = flask.request, settings.max_import_bytes
-    setting = "CARBOY_MAX_IMPORT_BYTES"
-    if request.max_content_length is not None and request.max_content_length <= limit:
-        limit, setting = request.max_content_length, "Flask's MAX_CONTENT_LENGTH"
-    return Upload(request.environ, limit, setting)
+    own, limit = flask.request.max_content_length, settings.max_import_bytes
+    return Upload(flask.request.environ, *lower_limit(own, limit, "CARBOY_MAX_IMPORT_BYTES"))
 
 
 def own_body(settings: Settings, body: Any) -> bytes:

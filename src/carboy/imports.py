@@ -18,7 +18,7 @@ from .access import Actor
 from .errors import ApiError, Forbidden, ImportRejected, Problem, Unauthorized, Unavailable
 from .events import mark, rows
 from .execute import Reject, Within, execute_import
-from .pipeline import Api, find_resource
+from .pipeline import Api, find_resource, settle
 from .plan import Context, ImportReader, ImportRow, WritePlan, plan_import
 from .request import Csv, ImportForm, Lines, Record, Request, preference_applied, read_ndjson
 from .respond import Response, respond_json
@@ -103,16 +103,15 @@ def run_import(
     ``reject`` is told of each row that can't be stored; without it the first of them end it.
     """
     plan, batches = planned.plan, _batches(planned, form, pieces)
-    bind = plan.resource.bind
+    database = api.databases[plan.resource.bind]
     with Within(api.settings.import_deadline):
         if reject is not None:
-            count = execute_import(api.databases[bind], plan, batches, reject)
+            count = execute_import(database, plan, batches, reject)
         else:
             refused = _Refused()
             whole = refused.after_each(batches)
-            count = execute_import(api.databases[bind], plan, whole, refused.add)
-        if api.replica is not None and bind is None and not plan.dry_run:
-            api.replica.settle()
+            count = execute_import(database, plan, whole, refused.add)
+        settle(api, plan)
     mark("execute")
     rows(written=0 if plan.dry_run else count)
     return count

@@ -35,6 +35,7 @@ from .plan import (
     PlannedExport,
     PlannedRead,
     ReadResult,
+    WritePlan,
     at_access,
     at_key,
     history_key,
@@ -249,11 +250,16 @@ def write(
     mark("plan")
     with Within(api.settings.deadline):
         result = execute_write(api.databases[resource.bind], planned, around=around)
-        if api.replica is not None and resource.bind is None and not planned.dry_run:
-            api.replica.settle()
+        settle(api, planned)
     mark("execute")
     rows(written=0 if result.replayed or planned.dry_run else result.affected)
     return respond_write(request, planned, result)
+
+
+def settle(api: Api, plan: WritePlan) -> None:
+    """Wait until no read can miss a write that is about to be answered."""
+    if api.replica is not None and plan.resource.bind is None and not plan.dry_run:
+        api.replica.settle()
 
 
 class View(Struct, frozen=True):

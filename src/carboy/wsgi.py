@@ -26,7 +26,7 @@ from .events import TRACE, RequestAnswered, Subscriber, Trace, mark, request_id
 from .execute import Within, runs_no_code
 from .identify import Identify
 from .pipeline import Api, answer
-from .request import Request, Upload, parse
+from .request import Request, Upload, lower_limit, parse
 from .respond import Response, respond_error
 from .settings import Settings
 from .streams import Streamed, connection_of
@@ -265,11 +265,8 @@ class DirectReads:
 
     def _body(self, environ: WSGIEnvironment) -> bytes:
         """The request's body, which stays there for whoever asks Flask for it."""
-        limit, setting = self._settings.max_body_bytes, "CARBOY_MAX_BODY_BYTES"
-        own = self._app.config["MAX_CONTENT_LENGTH"]
-        if own is not None and own <= limit:
-            limit, setting = own, "Flask's MAX_CONTENT_LENGTH"
-        body = Upload(environ, limit, setting).whole()
+        own, limit = self._app.config["MAX_CONTENT_LENGTH"], self._settings.max_body_bytes
+        body = Upload(environ, *lower_limit(own, limit, "CARBOY_MAX_BODY_BYTES")).whole()
         environ["wsgi.input"] = BytesIO(body)
         return body
 

@@ -227,19 +227,19 @@ class Database:
 
         Raises ``errors``, after which nothing has been changed, or ``unknown_outcome``.
         """
-        parameters = statement.bind(values)
+        parameters = statement.named(statement.bind(values))
         with self.place():
             connection = self.engine.raw_connection()
             try:
                 self.prepare(connection)
-                row = self._one_row(connection, statement, parameters)
+                row = self._one_row(connection, statement.sql, parameters)
                 if row is None or not accept(row):
                     connection.rollback()
                     return None
                 tell_of_insert(self.engine, connection, table, commits=True)
                 self._commit(connection)
             except self._driver_error() as error:
-                if self._is_disconnect(error, connection):
+                if self.is_disconnect(error, connection):
                     self.renew_connections()
                     connection.invalidate(error)
                 else:
@@ -255,11 +255,12 @@ class Database:
         try:
             driver.commit()
         except self._driver_error() as error:
-            if self._is_disconnect(error, connection):
+            if self.is_disconnect(error, connection):
                 raise unknown_outcome() from error
             raise
 
-    def _is_disconnect(self, error: Any, connection: ManagesConnection) -> bool:
+    def is_disconnect(self, error: Any, connection: ManagesConnection) -> bool:
+        """Whether a driver's error says that the connection is lost."""
         return self.engine.dialect.is_disconnect(error, connection.driver_connection, None)
 
     def mapper(self, resource: Resource) -> Mapper[Any]:
@@ -277,7 +278,8 @@ class Database:
         """The one row of a statement, in the connection's own transaction; raises ``errors``."""
         self.prepare(connection.connection)
         self.tell(connection, who)
-        return self._one_row(connection.connection, statement, statement.bind(values))
+        parameters = statement.named(statement.bind(values))
+        return self._one_row(connection.connection, statement.sql, parameters)
 
     def tell(self, connection: sa.Connection, who: Actor) -> None:
         """Let row-level security know who asks, until the connection's transaction ends."""
@@ -292,16 +294,15 @@ class Database:
     def _fetch(
         self, statement: Statement, bound: Sequence[Any], who: Actor | None, *, retry: bool
     ) -> Sequence[Any] | None:
-        pool = self.engine.pool
-        if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
-            # Its one connection is everybody's: to give it back would roll a session's work back.
-            with self.watched(pool.connection):
-                return self._run(pool.connection, statement, bound, who)
+        shared = self.shared
+        if shared is not None:
+            with self.watched(shared):
+                return self._run(shared, statement, bound, who)
         connection = self.engine.raw_connection()
         try:
             return self._run(connection, statement, bound, who)
         except self._driver_error() as error:
-            if not self._is_disconnect(error, connection):
+            if not self.is_disconnect(error, connection):
                 raise
             # The others in the pool are as old as the one that broke.
             self.renew_connections()
@@ -311,6 +312,17 @@ class Database:
         finally:
             connection.close()
         return self._fetch(statement, bound, who, retry=False)
+
+    @property
+    def shared(self) -> ManagesConnection | None:
+        """The one connection of a pool that has no other: it is everybody's.
+
+        To give it back would roll a session's work back.
+        """
+        pool = self.engine.pool
+        if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
+            return pool.connection
+        return None
 
     def renew_connections(self) -> None:
         """Have each connection of the pool opened anew when it is next taken.
@@ -331,8 +343,8 @@ class Database:
         prepared = self.prepare(connection)
         if who is not None:
             with driver.transaction():
-                driver.execute(TELL, told(who))
-                return self._one_row(driver, statement, bound)
+                self._one_row(driver, TELL, told(who))
+                return self._one_row(driver, statement.sql, statement.named(bound))
         if statement.numbered is not None and prepared is not None and prepared.is_idle:
             started = perf_counter()
             try:
@@ -342,23 +354,21 @@ class Database:
         if self._autocommit:
             driver.autocommit = True
         try:
-            return self._one_row(driver, statement, bound)
+            return self._one_row(driver, statement.sql, statement.named(bound))
         finally:
             if self._autocommit and not driver.closed:
                 driver.autocommit = False
 
-    def _one_row(
-        self, connection: Any, statement: Statement, bound: Sequence[Any]
-    ) -> Sequence[Any] | None:
+    def _one_row(self, connection: Any, sql: str, parameters: Any) -> Sequence[Any] | None:
         cursor = connection.cursor()
         started = perf_counter()
         try:
-            cursor.execute(statement.sql, statement.named(bound))
+            cursor.execute(sql, parameters)
             row: Sequence[Any] | None = cursor.fetchone()
             self.require_whole(cursor)
             return row
         finally:
-            statement_ran(statement.sql, started)
+            statement_ran(sql, started)
             cursor.close()
 
     def require_whole(self, cursor: Any) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from sqlalchemy.pool import StaticPool
-
 from ..access import Actor
 from ..sql import Statement
 from .database import Database
@@ -32,10 +30,8 @@ def reading(
     """
     engine = database.engine
     assert engine.dialect.dbapi is not None
-    pool = engine.pool
-    if isinstance(pool, StaticPool) and pool.connection.driver_connection is not None:
-        # Its one connection is everybody's: to give it back would roll a session's work back.
-        shared = pool.connection
+    shared = database.shared
+    if shared is not None:
         database.prepare(shared)
         with database.watched(shared):
             yield database.driver.lines(
@@ -50,7 +46,7 @@ def reading(
         with _begun(database, driver, who), closing(lines):
             yield lines
     except engine.dialect.dbapi.Error as error:
-        is_stale = engine.dialect.is_disconnect(error, connection.driver_connection, None)
+        is_stale = database.is_disconnect(error, connection)
         connection.invalidate(error)
         if not is_stale:
             raise

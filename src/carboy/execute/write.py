@@ -43,8 +43,6 @@ from .upsert import Upsert
 _CHUNK = 500
 
 Also: TypeAlias = Callable[[sa.Connection, WriteResult], None]
-
-
 Around: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
 
@@ -65,10 +63,10 @@ def execute_write(
         if inserted is not None:
             return inserted
     with around():
-        return _write_objects(database, plan, also)
+        return _write_objects(database, plan, also or (lambda *_: None))
 
 
-def _write_objects(database: Database, plan: WritePlan, also: Also | None) -> WriteResult:
+def _write_objects(database: Database, plan: WritePlan, also: Also) -> WriteResult:
     try:
         if plan.recording is not None:
             prepare_recording(database, plan.recording)
@@ -120,14 +118,13 @@ def _refusals(database: Database, plan: WritePlan) -> list[ApiError]:
     return errors
 
 
-def _attempt(database: Database, plan: WritePlan, also: Also | None) -> WriteResult:
+def _attempt(database: Database, plan: WritePlan, also: Also) -> WriteResult:
     with transaction(database, plan.access.who, commit=not plan.dry_run) as session:
         connection = session.connection()
         if plan.once is not None:
             known = find_result(database, connection, plan.once)
             if known is not None:
-                if also is not None:
-                    also(connection, known)
+                also(connection, known)
                 return known
         if plan.recording is not None:
             record(database, session, plan.recording)
@@ -136,8 +133,7 @@ def _attempt(database: Database, plan: WritePlan, also: Also | None) -> WriteRes
             keep_result(connection, plan.once, result)
         if plan.dry_run:
             _check_deferred(database, connection, plan)
-        if also is not None:
-            also(connection, result)
+        also(connection, result)
         return result
 
 

@@ -24,7 +24,7 @@ from .keys import join_key, split_key
 from .query_string import parse_query
 from .records import Csv, ImportForm, Lines, Record, import_form, read_ndjson
 from .select import parse_order, parse_select
-from .upload import Upload
+from .upload import Upload, lower_limit
 
 __all__ = [
     "EXPORTS",
@@ -44,6 +44,7 @@ __all__ = [
     "check_content_type",
     "import_form",
     "join_key",
+    "lower_limit",
     "parse",
     "parse_idempotency_key",
     "parse_if_match",

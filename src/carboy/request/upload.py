@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _PIECE = 2**18
 
 
+def lower_limit(own: int | None, limit: int, setting: str) -> tuple[int, str]:
+    """A body's limit, and the setting that it comes from: Flask's ``own`` where that is lower."""
+    if own is not None and own <= limit:
+        return own, "Flask's MAX_CONTENT_LENGTH"
+    return limit, setting
+
+
 class Upload:
     """The body of a WSGI request, of at most ``limit`` bytes; ``setting`` names the limit.
 
