@@ -16,6 +16,7 @@ the process that asked for it leaves the block or ends, in whatever way that hap
 from __future__ import annotations
 
 import argparse
+import itertools
 import locale
 import os
 import pwd
@@ -29,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -389,12 +390,19 @@ def run_to_end(command: Sequence[str], home: Path, account: str | None) -> None:
             raise RuntimeError(f"{error}\n{output.read()}{_said(home / 'log')}") from None
 
 
+# Below those that the kernel gives to whoever asks for any, of which one might be taken before a
+# server listens; and from anywhere on, for several processes look for ports at a time.
+_PORTS = range(10_000, 32_000)
+_ports = itertools.islice(itertools.cycle(_PORTS), secrets.randbelow(len(_PORTS)), None)
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on, and that this process hasn't had for long."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a cycle has no end")
 
 
 def _utf8_locale() -> str:

@@ -14,6 +14,8 @@ from urllib.error import HTTPError
 
 import pytest
 
+from tools.servers import free_port
+
 from .test_serve import START_SECONDS, environment, serving
 
 APP = """
@@ -54,9 +56,7 @@ def granian(folder: Path) -> Iterator[int]:
 @contextmanager
 def werkzeug(folder: Path) -> Iterator[int]:
     """The application on Flask's server for development."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "flask", "--app", "notes", "run", "--port", str(port)],
         cwd=folder,

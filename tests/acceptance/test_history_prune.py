@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +12,7 @@ import sqlalchemy as sa
 
 from carboy.ops.history import create_history_table, prune_history
 from carboy.sql import HISTORY
+from tests import commands
 
 ROOT = Path(__file__).parents[2]
 APP = """
@@ -56,14 +55,10 @@ def left(engine: sa.Engine) -> int:
 
 def carboy(*arguments: str, folder: Path, **environment: str) -> tuple[int, str]:
     """Run a command to its end: its exit code and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "carboy.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = commands.run(
+        ["carboy", *arguments],
+        folder=folder,
+        environment={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -20,7 +20,7 @@ from redis import Redis
 
 from carboy.jobs.broker import BrokerError, Carrier
 from carboy.settings import Settings
-from tools.servers import SERVERS, find_or_install
+from tools.servers import SERVERS, find_or_install, free_port
 
 from .jobs_world import SECONDS, TARGET, World, kill_group, until
 
@@ -34,9 +34,7 @@ class Broker:
 
     def __init__(self) -> None:
         self._program = find_or_install(SERVERS["redis"]) / "redis-server"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self._server: subprocess.Popen[bytes] | None = None
 

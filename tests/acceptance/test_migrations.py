@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.conftest import empty_postgresql_database
 
 from .test_serve import START_SECONDS, Server, carboy, environment, serving
@@ -99,14 +98,11 @@ def shop(made: Path, tmp_path: Path) -> Path:
 
 def flask(folder: Path, *arguments: str) -> None:
     """Run ``flask db`` for the application in a folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "shop", "db", *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
+    done = commands.run(
+        ["flask", "--app", "shop", "db", *arguments],
+        folder=folder,
+        environment=environment(),
         timeout=COMMAND_SECONDS,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import create_engine, func, select, table
 
+from tools.servers import free_port
+
 ROOT = Path(__file__).parents[2]
 ROWS = {"blog": ("posts", 5000), "cars": ("cars", 200), "quickstart": ("users", 8)}
 Start = Callable[..., subprocess.Popen[str]]
@@ -51,14 +53,6 @@ def start() -> Iterator[Start]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def printed_urls(process: subprocess.Popen[str]) -> list[str]:

@@ -21,7 +21,9 @@ from urllib.request import Request, urlopen
 import pytest
 import sqlalchemy as sa
 
+from tests import commands
 from tests.unit.identify.issuer import SECRET, token
+from tools.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "carboy.cli"]
@@ -49,15 +51,7 @@ def environment() -> dict[str, str]:
 
 def carboy(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-    )
+    return commands.run(["carboy", *arguments], folder=folder, environment=environment())
 
 
 class Server:
@@ -112,10 +106,12 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str, folder: Path | None = None, port: int = 0) -> Iterator[Server]:
+def serving(
+    *arguments: str, folder: Path | None = None, port: int | None = None
+) -> Iterator[Server]:
     """A server, on a free port unless one is named, killed at the end if it still runs."""
     with subprocess.Popen(
-        [*COMMAND, "serve", *arguments, "--port", str(port)],
+        [*COMMAND, "serve", *arguments, "--port", str(port or free_port())],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -57,7 +57,7 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
-def commands(block: Block) -> Iterator[Command]:
+def commands_in(block: Block) -> Iterator[Command]:
     """The commands of a console block; a backslash at a line's end continues it."""
     command: list[str] = []
     output: list[str] = []

@@ -21,20 +21,20 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, chdir, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from pathlib import Path
 from string import Template
 from types import ModuleType
 
-from click.testing import CliRunner
 from werkzeug.serving import make_server
 
 import carboy
-from carboy.cli import main
+from tests import commands
+from tools.servers import free_port
 
 from .compare import require_answer, same_text
 from .curl import curl
-from .pages import ROOT, Block, Command, asks_sample, blocks, commands, name_of, starts_server
+from .pages import ROOT, Block, Command, asks_sample, blocks, commands_in, name_of, starts_server
 
 _PROGRAMS = {
     "flask": [sys.executable, "-m", "flask"],
@@ -72,7 +72,7 @@ def run_page(
             if sample is None:
                 _run_python(page, block, folder, module)
             if block.language == "console":
-                for command in commands(block):
+                for command in commands_in(block):
                     runner.run(command)
 
 
@@ -186,27 +186,27 @@ class _Runner:
         assert same_text(expected.strip(), "\n".join(shown)), f"it printed\n{actual}"
 
     def _output(self, words: list[str]) -> str:
-        if words[0] == "carboy" and words[-1] == "--help":
-            # A process for each of them takes longer than the rest of their page.
-            told = CliRunner().invoke(main, words[1:], prog_name="carboy", terminal_width=78)
-            assert told.exit_code == 0, told.output
-            return told.output
-        done = subprocess.run(
-            self._arguments(words),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        if words[0] in ("carboy", "flask"):
+            done = commands.run(
+                words, folder=self.folder, environment=self.environment, timeout=_SECONDS
+            )
+        else:
+            done = subprocess.run(
+                self._arguments(words),
+                cwd=self.folder,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
         actual = done.stdout + done.stderr
         assert done.returncode == 0, actual
         return actual
 
     @contextmanager
     def _server(self, words: list[str]) -> Iterator[None]:
-        self.port = _free_port()
+        self.port = free_port()
         arguments = [str(self.port) if word == "8000" else word for word in words]
         if words[0] != "make" and str(self.port) not in arguments:
             arguments += ["--port", str(self.port)]
@@ -231,18 +231,14 @@ class _Runner:
                     process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + _SECONDS
     while time.monotonic() < end:
         assert process.poll() is None, f"the server ended:\n{log.read_text()}"
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
+        # An answer, not a connection: who tries whether a port is free listens for a moment, too.
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as client:
+            client.sendall(b"OPTIONS * HTTP/1.0\r\n\r\n")
+            if client.recv(1):
                 return
         time.sleep(0.05)
     raise AssertionError(f"the server didn't answer in {_SECONDS} s:\n{log.read_text()}")

@@ -9,7 +9,7 @@ import pytest
 
 from .compare import same_json, same_text
 from .curl import curl
-from .pages import Block, commands
+from .pages import Block, commands_in
 from .runner import run_page
 
 
@@ -60,7 +60,7 @@ def test_urls_that_would_not_work_are_refused(url: str) -> None:
 def test_commands_and_their_output_are_told_apart() -> None:
     """A command ends with its line, unless a backslash continues it; what follows is output."""
     block = Block("console", "$ one \\\n  two\nout\n$ three\n", 10)
-    found = [(c.text, c.output, c.line) for c in commands(block)]
+    found = [(c.text, c.output, c.line) for c in commands_in(block)]
     assert found == [("one   two", "out", 10), ("three", "", 13)]
 
 

@@ -6,7 +6,6 @@ import datetime as dt
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 from werkzeug.test import TestResponse
 
 from carboy import OPEN, Carboy
+from tests import commands
 
 NDJSON, CSV = "application/x-ndjson", "text/csv"
 
@@ -346,8 +346,7 @@ def test_an_import_ends_at_its_deadline(shared_postgresql_url: str) -> None:
 
 def carboy(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    command = [sys.executable, "-m", "carboy.cli", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return commands.run(["carboy", *arguments], folder=folder)
 
 
 def test_the_command_imports_a_file(small: Shop, tmp_path: Path) -> None:
