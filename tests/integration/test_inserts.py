@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import flask
@@ -22,7 +25,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from carboy import OPEN, Actor, Carboy, Policy
 from tests.statements import StatementCounter
 
-PLAIN, MAPPED = 3, 4
+# A row alone is a transaction by itself; for more there are BEGIN and COMMIT.
+ONE, MANY, MAPPED = 1, 3, 4
 """Statements of a POST: BEGIN, COMMIT and one, or an INSERT and a SELECT."""
 
 
@@ -183,6 +187,11 @@ def post(
     return json.loads(json.dumps([answer.status_code, kept, shown, tag]).replace(table, "TABLE"))
 
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+OTHERS_ENDED = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
 def both(world: World, body: str, prefer: str | None = None, query: str = "") -> Any:
     """The same POST to both tables, which must not differ."""
     plain = post(world.client, "plain", body, prefer, query)
@@ -335,12 +344,16 @@ def test_any_body_is_taken_the_same_way(world: World, body: Any) -> None:
     both(world, json.dumps(body))
 
 
-@pytest.mark.parametrize("body", [FULL, [{"name": "n1"}, {"name": "n2"}]], ids=["one", "many"])
-def test_a_plain_row_is_one_statement(world: World, body: Any) -> None:
-    """Between BEGIN and COMMIT there is nothing else; an event of the application's needs more."""
+@pytest.mark.parametrize(
+    ("body", "statements"),
+    [(FULL, ONE), ([{"name": "n1"}, {"name": "n2"}], MANY)],
+    ids=["one", "many"],
+)
+def test_a_plain_row_is_one_statement(world: World, body: Any, statements: int) -> None:
+    """Many have a BEGIN and a COMMIT around it; an event of the application's needs more."""
     world.empty()
     text = json.dumps(body)
-    assert world.statements(lambda: post(world.client, "plain", text)) == PLAIN
+    assert world.statements(lambda: post(world.client, "plain", text)) == statements
     assert world.statements(lambda: post(world.client, "watched", text)) == MAPPED
 
 
@@ -351,12 +364,12 @@ ANN = Actor(id="7", roles=frozenset({"writer"}))
 @pytest.mark.parametrize(
     ("policy", "body", "status", "statements"),
     [
-        (Policy(read=True, create=lambda who: Plain.count < 5), {"count": 4}, 201, PLAIN),
+        (Policy(read=True, create=lambda who: Plain.count < 5), {"count": 4}, 201, ONE),
         (Policy(read=True, create=lambda who: Plain.count < 5), {"count": 5}, 403, None),
         (Policy(read=True, create=lambda who: Plain.big > 5), {"big": None}, 403, None),
-        (Policy(read=lambda who: Plain.count == 1, create=True), {"count": 1}, 201, PLAIN),
+        (Policy(read=lambda who: Plain.count == 1, create=True), {"count": 1}, 201, ONE),
         (Policy(read=lambda who: Plain.count == 1, create=True), {"count": 2}, 201, None),
-        (Policy(create=True, set_on_create={"count": lambda who: who.id}), {}, 201, PLAIN),
+        (Policy(create=True, set_on_create={"count": lambda who: who.id}), {}, 201, ONE),
         # What becomes of a time zone that the column lacks is the driver's affair.
         (Policy(create=True, set_on_create={"seen_at": lambda who: AWARE}), {}, 201, MAPPED),
         (Policy(create=True, write_fields={"count": False}), {"count": 1}, 400, None),
@@ -387,7 +400,7 @@ def test_policies_hold(
 
 
 def test_triggers_are_seen_in_the_answer(world: World) -> None:
-    """What a trigger does after the INSERT is answered as it is stored."""
+    """What a trigger does after the INSERT is answered as it is stored, and then expected."""
     world.empty()
     with world.engine.begin() as connection:
         connection.execute(
@@ -402,13 +415,74 @@ def test_triggers_are_seen_in_the_answer(world: World) -> None:
                 " FOR EACH ROW EXECUTE FUNCTION renumber()"
             )
         )
+    client = world.serve(OPEN)
     try:
-        answer = post(world.serve(OPEN), "plain", '{"name": "t"}')
+        answer = post(client, "plain", '{"name": "t"}')
+        again = world.statements(lambda: post(client, "plain", '{"name": "v"}'))
         many = post(world.serve(OPEN), "plain", '[{"name": "u"}]')
     finally:
         with world.engine.begin() as connection:
             connection.execute(sa.text("DROP FUNCTION renumber CASCADE"))
     assert answer[2]["count"] == many[2]["data"][0]["count"] == 99
+    assert again == MAPPED
+    assert [row.name for row in world.rows("plain")] == ["t", "v", "u"]
+
+
+def test_a_trigger_that_keeps_a_row_away_is_obeyed(world: World) -> None:
+    """It runs for the way through mapped objects alone, and nothing of the first try stays."""
+    world.empty()
+    with world.engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " INSERT INTO bare (name) VALUES (NEW.name || nextval('bare_id_seq'));"
+                " RETURN NULL; END $$"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "CREATE TRIGGER refuse BEFORE INSERT ON plain"
+                " FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    try:
+        answer = post(world.serve(OPEN), "plain", '{"name": "t"}')
+    finally:
+        with world.engine.begin() as connection:
+            connection.execute(sa.text("DROP FUNCTION refuse CASCADE"))
+    assert world.rows("plain") == []
+    assert (answer[0], len(world.rows("bare"))) == (409, 0)
+
+
+def test_connections_that_the_server_has_ended_are_replaced(world: World) -> None:
+    """A row is stored at the first try, and once."""
+    world.empty()
+    client = world.serve(OPEN)
+    for name in "ab":
+        with world.engine.connect() as connection:
+            connection.execute(sa.text(OTHERS_ENDED))
+        assert post(client, "plain", json.dumps({"name": name}))[0] == 201
+    assert [row.name for row in world.rows("plain")] == ["a", "b"]
+
+
+def test_a_connection_lost_in_an_insert_is_told(world: World) -> None:
+    """Nobody knows whether it happened, so it isn't tried again."""
+    world.empty()
+    client = world.serve(OPEN)
+    answers = []
+    alone = world.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with world.engine.connect() as locking, alone.connect() as looking:
+        locking.execute(sa.text("LOCK TABLE plain IN SHARE MODE"))
+        ask = partial(post, client, "plain", '{"name": "a"}')
+        asking = threading.Thread(target=lambda: answers.append(ask()))
+        asking.start()
+        while not looking.scalar(sa.text(WAITING)):
+            time.sleep(0.01)
+        looking.execute(sa.text(f"{OTHERS_ENDED} AND wait_event_type = 'Lock'"))
+        asking.join()
+    assert answers[0][0] == 503
+    assert "may have stored it" in answers[0][2]["detail"]
+    assert world.rows("plain") == []
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ class Writes:
             self._entangled = entangled(connection, dialect)
         return self._entangled
 
+    def hears(self) -> bool:
+        """Whether there is a store that writes make answers of unreachable."""
+        return self._store() is not None
+
     def inserting(
         self, connection: ManagesConnection, table: sa.Table, dialect: str, *, commits: bool
     ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
-from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.orm.exc import FlushError, StaleDataError
 
 from ..errors import (
     ApiError,
@@ -87,6 +87,8 @@ def write_error(
         return Forbidden(f"{plan.resource.name!r}: the database doesn't let a row be changed")
     if isinstance(error, StaleDataError):
         return Conflict(f"{plan.resource.name!r}: a row was changed at the same time; try again")
+    if isinstance(error, FlushError) and "did not produce a new primary key" in str(error):
+        return Conflict(f"{plan.resource.name!r}: a trigger of the database kept a row away")
     found = violation(error)
     if found is None:
         return api_error(error, database.engine)

@@ -15,7 +15,7 @@ from weakref import WeakSet
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Mapper, registry
-from sqlalchemy.pool import ManagesConnection, Pool, QueuePool, StaticPool
+from sqlalchemy.pool import ManagesConnection, Pool, PoolProxiedConnection, QueuePool, StaticPool
 
 from ..access import Actor
 from ..errors import ApiError, BadRequest, LimitExceeded
@@ -29,7 +29,7 @@ from .gate import Gate
 from .keys import KeysInFlight
 from .prepared import Prepared
 from .row_security import TELL, told
-from .statements import tell_of_insert
+from .statements import is_heard, tell_of_insert
 from .watcher import Watched
 
 _PREPARED = "carboy_prepared"
@@ -221,19 +221,25 @@ class Database:
         table: sa.Table,
         statement: Statement,
         values: Sequence[Any],
-        accept: Callable[[Sequence[Any]], bool],
+        accept: Callable[[Sequence[Any]], bool] | None,
     ) -> Sequence[Any] | None:
         """The one row of a statement that inserts, committed if it is accepted; else None.
 
-        Raises ``errors``, after which nothing has been changed, or ``unknown_outcome``.
+        One that fails where its row isn't to stay needs nobody to ``accept`` it: unless somebody
+        has to know of it before the COMMIT, it is sent without a transaction around it. Raises
+        ``errors``, after which nothing has been changed, or ``unknown_outcome``.
         """
-        parameters = statement.named(statement.bind(values))
+        bound = statement.bind(values)
         with self.place():
-            connection = self.engine.raw_connection()
+            connection = self._living_connection()
+            alone = False
             try:
-                self.prepare(connection)
-                row = self._one_row(connection, statement.sql, parameters)
-                if row is None or not accept(row):
+                prepared = self.prepare(connection)
+                alone = accept is None and prepared is not None and not is_heard(self.engine)
+                if alone:
+                    return self._run(connection, statement, bound, None)
+                row = self._one_row(connection, statement.sql, statement.named(bound))
+                if row is None or not (accept is None or accept(row)):
                     connection.rollback()
                     return None
                 tell_of_insert(self.engine, connection, table, commits=True)
@@ -242,12 +248,25 @@ class Database:
                 if self.is_disconnect(error, connection):
                     self.renew_connections()
                     connection.invalidate(error)
+                    if alone:
+                        raise unknown_outcome() from error
                 else:
                     connection.rollback()
                 raise
             finally:
                 connection.close()
         return row
+
+    def _living_connection(self) -> PoolProxiedConnection:
+        """A connection that the server hasn't ended while it was in the pool, as far as is seen."""
+        connection = self.engine.raw_connection()
+        prepared = self.prepare(connection)
+        if prepared is None or prepared.is_alive():
+            return connection
+        self.renew_connections()
+        connection.invalidate()
+        connection.close()
+        return self.engine.raw_connection()
 
     def _commit(self, connection: ManagesConnection) -> None:
         driver = connection.driver_connection

@@ -134,7 +134,7 @@ class Inserts:
         connection, who = self._session.connection(), plan.access.who
         row = self._database.fetch_within(connection, statement, values, who)
         assert row is not None
-        fulfilled, disturbed, count = row[:3]
+        _, count, fulfilled, disturbed = row
         is_ruled = plan.access.rows(plan.resource, "create") is not True
         if disturbed and is_ruled:
             forget_plainness(self._database, plan.resource)

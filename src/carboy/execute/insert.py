@@ -9,21 +9,26 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.engine.interfaces import Dialect as EngineDialect
 
 from ..access import Condition
 from ..plan import WritePlan, WriteResult
 from ..schema import Field, Kind, Resource, key_text
-from ..sql import RowInsert, Statement, compile_select, insert_rows
+from ..sql import RowInsert, Statement, compile_row, insert_rows
 from .database import Database, to_bytes
 from .deadline import has_passed
-from .errors import api_error
+from .errors import api_error, state_of
 from .plain import forget_plainness
 
 _NO_VALUE = object()
+_DIVISION_BY_ZERO = "22012"
 
 
 def insert_plain(database: Database, plan: WritePlan) -> WriteResult | None:
@@ -31,24 +36,34 @@ def insert_plain(database: Database, plan: WritePlan) -> WriteResult | None:
     made = make_insert(database, plan)
     if made is None:
         return None
-    statement, values = made
     table = plan.resource.table
     assert table is not None
+    accept = partial(_are_whole, database, plan) if plan.many else None
     try:
-        row = database.write(table, statement, values, lambda row: is_whole(database, plan, row))
+        row = database.write(table, *made, accept)
     except database.errors as error:
         if has_passed():
             raise api_error(error, database.engine) from error
+        if not plan.many and state_of(error) == _DIVISION_BY_ZERO:
+            _look(database, plan, table)
         return None
     return None if row is None else _result(plan, row)
 
 
-def is_whole(database: Database, plan: WritePlan, row: Sequence[Any]) -> bool:
+def _are_whole(database: Database, plan: WritePlan, row: Sequence[Any]) -> bool:
     """Whether all rows are there, and as the rules want them."""
-    fulfilled, disturbed, count = row[:3]
+    _, count, fulfilled, disturbed = row
     if disturbed:
         forget_plainness(database, plan.resource)
     return fulfilled is True and not disturbed and count == len(plan.rows)
+
+
+def _look(database: Database, plan: WritePlan, table: sa.Table) -> None:
+    """Find out whether a row was refused for its table, which will refuse the next as well."""
+    made = make_insert(database, replace(plan, many=True))
+    if made is not None:
+        with suppress(*database.errors):
+            database.write(table, *made, lambda row: _are_whole(database, plan, row) and False)
 
 
 def make_insert(database: Database, plan: WritePlan) -> tuple[Statement, list[Any]] | None:
@@ -92,7 +107,7 @@ def make_insert(database: Database, plan: WritePlan) -> tuple[Statement, list[An
 
 
 def _compiled(database: Database, insert: RowInsert) -> Statement:
-    return compile_select(insert_rows(insert, database.dialect), database.engine.dialect)
+    return compile_row(insert_rows(insert, database.dialect), database.engine.dialect)
 
 
 def _writers(database: Database, resource: Resource) -> list[Writer]:
@@ -159,11 +174,9 @@ def _processor(field: Field, dialect: Any) -> Callable[[Any], Any] | None:
 
 
 def _result(plan: WritePlan, row: Sequence[Any]) -> WriteResult:
-    count, body, version = row[2:5]
-    whole = None if body is None else to_bytes(body)
+    body = None if row[0] is None else to_bytes(row[0])
     if plan.many:
-        return WriteResult(count, count, whole)
-    key = tuple(
-        key_text(field, value) for field, value in zip(plan.resource.key, row[5:], strict=True)
-    )
-    return WriteResult(count, count, whole, key, version)
+        return WriteResult(row[1], row[1], body)
+    key = plan.resource.key
+    values = zip(key, row[2:], strict=False)
+    return WriteResult(1, 1, body, tuple(key_text(f, value) for f, value in values), row[1])

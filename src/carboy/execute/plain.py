@@ -89,11 +89,16 @@ def is_bulk(database: Database, plan: WritePlan) -> bool:
 
 
 def runs_no_code(database: Database, schema: Schema, resource: Resource) -> bool:
-    """Whether new rows of a resource alone run nothing of the application's but its policy."""
+    """Whether planning a new row runs nothing of the application's but its policy.
+
+    Nor does inserting it, unless somebody listens, whom only mapped objects tell.
+    """
+    plainness = _plainness(database, schema, resource)
     return (
         _reads_rows(database)
-        and not _plainness(database, schema, resource).code
-        and _takes_rows(database, schema, resource)
+        and not database.row_security
+        and plainness.simple
+        and not plainness.code
     )
 
 

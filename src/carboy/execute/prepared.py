@@ -7,6 +7,7 @@ https://www.psycopg.org/psycopg3/docs/api/pq.html
 
 from __future__ import annotations
 
+import select
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -51,6 +52,17 @@ class Prepared:
     def is_idle(self) -> bool:
         """Whether no transaction is open: a statement is then one by itself."""
         return bool(self._pgconn.transaction_status == self._pq.TransactionStatus.IDLE)
+
+    def is_alive(self) -> bool:
+        """Whether the server hasn't ended the connection while nobody used it: it would say so."""
+        waiting = select.poll()
+        waiting.register(self._pgconn.socket, select.POLLIN)
+        while waiting.poll(0):
+            try:
+                self._pgconn.consume_input()
+            except self._errors.OperationalError:
+                return False
+        return True
 
     def fetch(self, statement: Statement, bound: Sequence[Any]) -> Sequence[Any] | None:
         """The one row of a statement, its first column as bytes; raises psycopg's errors."""

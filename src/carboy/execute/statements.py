@@ -26,6 +26,9 @@ class Ear(Protocol):
 
     listeners: int
 
+    def hears(self) -> bool:
+        """Whether there is anything to know for now."""
+
     def inserting(
         self, connection: ManagesConnection, table: sa.Table, dialect: str, *, commits: bool
     ) -> None:
@@ -66,6 +69,11 @@ def only_ours(engine: Engine) -> bool:
 def add_ear(engine: Engine, ear: Ear) -> None:
     """Let somebody hear of the engine's writes."""
     _EARS.setdefault(engine, []).append(ear)
+
+
+def is_heard(engine: Engine) -> bool:
+    """Whether anybody has to know of writes before their COMMIT."""
+    return any(ear.hears() for ear in _EARS.get(engine, ()))
 
 
 def tell_of_insert(

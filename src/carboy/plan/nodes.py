@@ -211,7 +211,7 @@ class Node(Struct, frozen=True):
     """One resource's part of the answer: which rows, in which order, and what each puts out.
 
     ``limit`` is a number and no slot: a planner that doesn't know it plans for all rows, or plans
-    each execution anew.
+    each execution anew. So is the ``offset`` of a list's first pages.
     """
 
     resource: Resource
@@ -219,7 +219,7 @@ class Node(Struct, frozen=True):
     where: Predicate | None = None
     order: tuple[Sort, ...] = ()
     limit: int | None = None
-    offset: Slot | None = None
+    offset: Slot | int | None = None
     grouped: bool = False
 
 

@@ -25,12 +25,14 @@ from .nodes import (
     Rank,
     ReadPlan,
     RelatedValue,
+    Slot,
     Sort,
     every,
 )
 from .order import order_scope, rows_after
 
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
+_FIRST_PAGES = 10
 
 
 class Window(Struct, frozen=True):
@@ -101,7 +103,7 @@ def plan_list(
             where=every([node.where, search]),
             order=order,
             limit=window.limit + 1,
-            offset=context.slot(window.offset, Kind.INTEGER) if window.offset else None,
+            offset=_offset(context, window),
         ),
         allowed=context.allowed,
         shown=window.limit,
@@ -211,6 +213,18 @@ def list_window(context: Context, resource: Resource, query: Query) -> Window:
         return _bounded(Window(size, offsets.get((), 0)))
     page = query.page or 1
     return _bounded(Window(size, (page - 1) * size, page))
+
+
+def _offset(context: Context, window: Window) -> Slot | int | None:
+    """An offset as a number on a list's first pages, which many ask for; else in a slot.
+
+    Each number is a statement of its own.
+    """
+    if not window.offset:
+        return None
+    if window.offset < _FIRST_PAGES * window.limit and window.offset % window.limit == 0:
+        return window.offset
+    return context.slot(window.offset, Kind.INTEGER)
 
 
 def _bounded(window: Window) -> Window:

@@ -1,7 +1,7 @@
 """Plans to SQL: SQLAlchemy Core builds it, one module a database holds every difference."""
 
 from .column_types import exact_text, long_bytes, long_text
-from .compile import Statement, compile_matching, compile_read, compile_select
+from .compile import Statement, compile_matching, compile_read, compile_row, compile_select
 from .dialects import Dialect, dialect_for
 from .export import compile_export
 from .expressions import own_column
@@ -22,6 +22,7 @@ __all__ = [
     "compile_history",
     "compile_matching",
     "compile_read",
+    "compile_row",
     "compile_select",
     "dialect_for",
     "exact_text",

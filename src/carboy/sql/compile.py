@@ -55,7 +55,12 @@ class Statement(Struct, frozen=True, eq=False):
 
 def compile_read(plan: ReadPlan, dialect: Dialect, engine_dialect: EngineDialect) -> Statement:
     """The statement whose single row is the answer."""
-    statement = compile_select(ReadBuilder(dialect, plan.allowed).statement(plan), engine_dialect)
+    return compile_row(ReadBuilder(dialect, plan.allowed).statement(plan), engine_dialect)
+
+
+def compile_row(select: sa.Select[Any], engine_dialect: EngineDialect) -> Statement:
+    """A statement whose one row is a body, and then numbers and texts."""
+    statement = compile_select(select, engine_dialect)
     if engine_dialect.driver != "psycopg":
         return statement
     return replace(statement, numbered=_numbered(statement))

@@ -78,7 +78,7 @@ class _Export(ReadBuilder):
         if node.limit is not None:
             query = query.limit(number(node.limit))
         if node.offset is not None:
-            query = query.offset(self.expressions.slot(node.offset))
+            query = query.offset(self.expressions.offset(node.offset))
         return query
 
     def _cells(self, node: Node, source: FromClause) -> Iterator[Expression]:

@@ -151,6 +151,10 @@ class Expressions:
             return sa.bindparam(slot_name(slot.index), type_=slot.field.column.type)
         return sa.bindparam(slot_name(slot.index), type_=_KIND_TYPES.get(slot.kind, sa.Text))
 
+    def offset(self, offset: Slot | int) -> Expression:
+        """How many rows to leave out."""
+        return number(offset) if isinstance(offset, int) else self.slot(offset)
+
     def predicate(self, predicate: Predicate, source: FromClause) -> ColumnElement[bool]:
         """A condition on the row that ``source`` puts out."""
         match predicate:

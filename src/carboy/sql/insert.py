@@ -42,11 +42,12 @@ class RowInsert(Struct, frozen=True):
 
 
 def insert_rows(insert: RowInsert, dialect: Dialect) -> sa.Select[Any]:
-    """The statement, which answers one row.
+    """The statement, which answers one row: first the rows' JSON.
 
-    It has whether all rows fulfil the conditions; whether the table has triggers or the like,
-    whose doing RETURNING doesn't tell; how many rows there are; their JSON; and of a single row
-    its version and its key.
+    Of ``many`` it then tells how many there are; whether all fulfil the conditions; and whether the
+    table has triggers or the like, whose doing RETURNING doesn't tell. A single row that doesn't
+    fulfil them, or that is in such a table, is a division by zero, so that no transaction has to
+    wait for what becomes of it. Else its version and its key follow.
     """
     new = _new_rows(insert)
     fulfilled: Expression = sa.true()
@@ -64,15 +65,18 @@ def insert_rows(insert: RowInsert, dialect: Dialect) -> sa.Select[Any]:
         binds = [sa.bindparam(name, type_=type_) for name, type_ in zip(names, types, strict=True)]
         fulfilled = sa.and_(fulfilled, policy_condition(insert.resource, insert.form, binds, new))
     fulfilled = sa.func.coalesce(fulfilled, sa.false(), type_=sa.Boolean)
-    count: Expression = sa.literal_column("1")
-    key = [own_column(new, field.column) for field in insert.resource.key]
-    if insert.many:
-        body = body if insert.returning is None else dialect.json_aggregate(body)
-        fulfilled = sa.func.bool_and(fulfilled, type_=sa.Boolean)
-        count, version, key = sa.func.count(), sa.null(), []
-    shown = body if insert.returning is None else dialect.body(body)
     disturbed = sa.literal_column(_DISTURBED, sa.Boolean)
-    return sa.select(fulfilled, disturbed, count, shown, version, *key).select_from(new)
+    if insert.many:
+        body = body if insert.returning is None else dialect.body(dialect.json_aggregate(body))
+        fulfilled = sa.func.bool_and(fulfilled, type_=sa.Boolean)
+        return sa.select(body, sa.func.count(), fulfilled, disturbed).select_from(new)
+    body = body if insert.returning is None else dialect.body(body)
+    key = [own_column(new, field.column) for field in insert.resource.key]
+    # Asked even where a trigger has left no row.
+    asked = sa.select(sa.literal_column("1").label("one")).subquery("asked")
+    one: Expression = sa.literal_column("1")
+    stays = one // sa.case((sa.and_(fulfilled, sa.not_(disturbed)), one), else_=one - one)
+    return sa.select(body, version, *key, stays).select_from(asked.outerjoin(new, sa.true()))
 
 
 def _new_rows(insert: RowInsert) -> FromClause:

@@ -7,11 +7,11 @@ relations are correlated subqueries and never joins, which would multiply rows a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import sqlalchemy as sa
-from sqlalchemy.sql import ColumnElement, FromClause
-from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy.sql import ColumnElement, FromClause, operators
+from sqlalchemy.sql.elements import BooleanClauseList, KeyedColumnElement
 
 from ..plan.nodes import (
     Allowed,
@@ -27,11 +27,14 @@ from ..plan.nodes import (
     Value,
     innermost,
 )
-from ..schema import Kind, Relation
+from ..schema import Kind, Relation, Resource
 from .dialects import Dialect, Expression, Rows, Tied, stored_columns
 from .expressions import Expressions, number, own_column
 
 _ONE: Expression = sa.literal_column("1")
+
+_Joined: TypeAlias = list[tuple[FromClause, ColumnElement[bool]]]
+"""Tables, and the conditions on which each has one row at most."""
 
 
 class ReadBuilder:
@@ -66,7 +69,7 @@ class ReadBuilder:
         shown = number(plan.shown)
         if plan.root.offset is not None:
             # Rows are numbered from the first that matches.
-            shown = self.expressions.slot(plan.root.offset) + shown
+            shown = self.expressions.offset(plan.root.offset) + shown
         rows = self._grouped_rows(plan.root) if plan.root.grouped else self._root_rows(plan)
         index = rows.c[_unused(plan.root, "row_index")]
         row = self._row_object(plan, rows)
@@ -119,7 +122,7 @@ class ReadBuilder:
             condition=condition,
             order=self._order(node, source),
             limit=None if node.limit is None else number(node.limit),
-            offset=None if node.offset is None else self.expressions.slot(node.offset),
+            offset=None if node.offset is None else self.expressions.offset(node.offset),
             parent=parent,
             name=self.expressions.fresh("r"),
         )
@@ -132,7 +135,7 @@ class ReadBuilder:
         if node.limit is not None:
             query = query.limit(number(node.limit))
         if node.offset is not None:
-            query = query.offset(self.expressions.slot(node.offset))
+            query = query.offset(self.expressions.offset(node.offset))
         return query.subquery(self.expressions.fresh("r"))
 
     def _order(self, node: Node, source: FromClause) -> list[Expression]:
@@ -274,7 +277,10 @@ class ReadBuilder:
         tied: Tied,
         parent: FromClause | None,
     ) -> FromClause:
-        outputs = list(self._raw(node, source))
+        joined: _Joined = []
+        outputs = list(self._raw(node, source, joined))
+        for target, condition in joined:
+            froms = froms.outerjoin(target, condition)
         raw = [value.label(f"o{i}") for i, (_, value) in enumerate(outputs)]
         raw += tied.labelled()
         rows = sa.select(*raw or [_ONE.label("one")]).select_from(froms).where(tied.inside)
@@ -293,8 +299,13 @@ class ReadBuilder:
         grouped = sa.select(*columns).select_from(base).group_by(*plain)
         return grouped.subquery(self.expressions.fresh("g"))
 
-    def _raw(self, node: Node, source: FromClause) -> Iterator[tuple[Output | None, Expression]]:
-        """Values as the database has them, in the order of the output keys."""
+    def _raw(
+        self, node: Node, source: FromClause, joined: _Joined | None
+    ) -> Iterator[tuple[Output | None, Expression]]:
+        """Values as the database has them, in the order of the output keys.
+
+        ``joined`` gets what they take beside ``source``, where that may be joined to it.
+        """
         for output in node.outputs:
             if isinstance(output, Output):
                 counted = output.value is None
@@ -303,7 +314,7 @@ class ReadBuilder:
             elif not output.spread:
                 yield None, self.dialect.groupable(self._embed(output, source))
             else:
-                yield from self._raw_spread(output, source)
+                yield from self._raw_spread(output, source, joined)
 
     def _raw_value(self, output: Output, source: FromClause) -> Expression:
         assert output.value is not None
@@ -316,14 +327,18 @@ class ReadBuilder:
         return self.dialect.comparable(output.value.type, output.value.field.column.type, value)
 
     def _raw_spread(
-        self, embed: Embed, parent: FromClause
+        self, embed: Embed, parent: FromClause, joined: _Joined | None
     ) -> Iterator[tuple[Output | None, Expression]]:
-        source, froms, condition = self.expressions.related(
-            embed.relation, embed.node.resource, parent
-        )
-        for output, value in self._raw(embed.node, source):
-            query = sa.select(value.label("value")).select_from(froms)
-            query = query.where(condition, *self._filter(embed.node.where, source))
+        node, relation = embed.node, embed.relation
+        source, froms, condition = self.expressions.related(relation, node.resource, parent)
+        condition = sa.and_(condition, *self._filter(node.where, source))
+        if joined is not None and leads_to_one_row(relation, node.resource):
+            # A subquery is run for each row, before there are groups.
+            joined.append((source, condition))
+            yield from self._raw(node, source, joined)
+            return
+        for output, value in self._raw(node, source, None):
+            query = sa.select(value.label("value")).select_from(froms).where(condition)
             yield output, query.limit(_ONE).correlate(parent).scalar_subquery()
 
     def _aggregate(self, output: Output, column: Expression) -> Expression:
@@ -405,6 +420,23 @@ def holds_documents(node: Node) -> bool:
         else output.value is not None and output.value.type.kind in (Kind.JSON, Kind.ARRAY)
         for output in node.outputs
     )
+
+
+def leads_to_one_row(relation: Relation, resource: Resource) -> bool:
+    """Whether a relation's condition is about the whole key of its target, so that it finds one."""
+    if relation.link is not None or resource.table is None:
+        return False
+    condition = relation.condition
+    is_list = isinstance(condition, BooleanClauseList) and condition.operator is operators.and_
+    compared = {
+        side
+        for part in (condition.get_children() if is_list else (condition,))
+        if isinstance(part, sa.BinaryExpression) and part.operator is operators.eq
+        for side in (part.left, part.right)
+        if "remote" in side._annotations
+    }
+    key = resource.table.primary_key.columns
+    return len(key) > 0 and all(column in compared for column in key)
 
 
 def _is_computed(value: Value | OutputValue) -> TypeGuard[FieldValue | RelatedValue]:
