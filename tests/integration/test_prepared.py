@@ -80,6 +80,26 @@ def test_a_read_is_prepared_once_it_comes_often(engine: sa.Engine) -> None:
     assert prepared(engine) == {"carboy_0"}
 
 
+def test_first_pages_are_planned_once(engine: sa.Engine) -> None:
+    """PostgreSQL plans for an offset that it doesn't know each time; and deep ones share a text."""
+    client = client_of(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("INSERT INTO notes (text) SELECT i FROM generate_series(1, 5000) i")
+        )
+        connection.execute(sa.text("ANALYZE notes"))
+    for _ in range(20):
+        assert client.get("/api/notes?limit=20&offset=20").get_json()["data"][0]["id"] == 21
+    known = "SELECT statement, generic_plans FROM pg_prepared_statements"
+    with engine.connect() as connection:
+        ((text, generic),) = connection.exec_driver_sql(known)
+        assert "OFFSET 20" in text
+        assert generic > 5
+    for offset in range(200, 1000, 20):
+        client.get(f"/api/notes?limit=20&offset={offset}")
+    assert len(prepared(engine)) == 2
+
+
 def test_the_oldest_is_given_back(engine: sa.Engine) -> None:
     """No more are kept than psycopg's prepared_max, of those that are used the least."""
     client = client_of(engine)
