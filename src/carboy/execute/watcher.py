@@ -147,6 +147,8 @@ class Watcher:
         with self._lock:
             if not self._started:
                 self._started = True
+                # It looks before it sleeps, and says so only when it has found nothing.
+                self._asleep = False
                 threading.Thread(target=self._run, name="carboy-watcher", daemon=True).start()
 
     def _run(self) -> None:
