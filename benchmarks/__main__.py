@@ -99,12 +99,15 @@ def run(
             progress.console.print(f"Not there: {scenario} of {peer}: {why}.")
         pace = Pace(options.rounds, options.seconds, 0 if options.quick else WARM_UP, until)
         steps = pace.rounds * len(turns)
-        measured = measure(
+        measured, broken = measure(
             full_transfers(turns, stage),
             pace,
             (engine, size),
             lambda done, what: progress.update(task, description=what, completed=done, total=steps),
         )
+        for (scenario, peer), why in broken.items():
+            progress.console.print(f"Broke down: {scenario} of {peer}: {why}")
+        absent |= {point: f"broke down: {why}" for point, why in broken.items()}
         version = _version(url)
     found = {(series.scenario, series.peer): series for series in measured}
     rounds = len(measured[0].samples) if measured else 0

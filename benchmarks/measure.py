@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from .contest import Peer
 from .data import Size, empty_anew
-from .load import Request, Sample, put_load, transfer
+from .load import LoadFailed, Request, Sample, put_load, transfer
 from .scenarios import Scenario
 from .serve import Served
 
@@ -65,36 +65,43 @@ def measure(
     pace: Pace,
     database: tuple[Engine, Size],
     announce: Callable[[int, str], None],
-) -> list[Series]:
+) -> tuple[list[Series], dict[tuple[str, str], str]]:
     """Measure every turn once a round; a round that time ends is forgotten.
 
     Tables that a turn writes to are made anew before it, in the database of a size. ``announce`` is
-    called before each measurement, with how many there were and what it is. Raises LoadFailed.
+    called before each measurement, with how many there were and what it is. What a rival breaks
+    down in is left out from then on, and told beside the series; raises LoadFailed of all others.
     """
     samples: list[dict[tuple[str, str], Sample]] = []
+    broken: dict[tuple[str, str], str] = {}
     for number in range(pace.rounds):
         found: dict[tuple[str, str], Sample] = {}
         for turn in _rotated(turns, number):
+            point = turn.scenario.name, turn.peer.name
+            if point in broken:
+                continue
             if time.monotonic() > pace.until:
                 break
             announce(
                 number * len(turns) + len(found),
                 f"Round {number + 1}: {turn.scenario.name}, {turn.peer.name}",
             )
-            found[turn.scenario.name, turn.peer.name] = _sample(turn, pace, number, database)
+            try:
+                found[point] = _sample(turn, pace, number, database)
+            except LoadFailed as error:
+                if not turn.peer.rival:
+                    raise
+                broken[point] = str(error)
         else:
             samples.append(found)
             continue
         break
-    return [
-        Series(
-            turn.scenario.name,
-            turn.peer.name,
-            tuple(found[turn.scenario.name, turn.peer.name] for found in samples),
-        )
-        for turn in turns
-        if samples
+    series = [
+        Series(*point, tuple(found[point] for found in samples))
+        for point in ((turn.scenario.name, turn.peer.name) for turn in turns)
+        if samples and point not in broken
     ]
+    return series, broken
 
 
 def _sample(turn: Turn, pace: Pace, number: int, database: tuple[Engine, Size]) -> Sample:

@@ -29,6 +29,18 @@ from benchmarks.peers.floor import app as floor
 def app(environ, start_response):
     return [body.replace(b"user250@", b"nobody0@") for body in floor(environ, start_response)]
 """
+BREAKING = """
+import itertools
+from benchmarks.peers.floor import app as floor
+
+asked = itertools.count()
+
+def app(environ, start_response):
+    if next(asked) < 50:
+        return floor(environ, start_response)
+    start_response("500 INTERNAL SERVER ERROR", [])
+    return []
+"""
 PAGE = """# Performance
 <!-- figures: written by `make bench ARGS=--publish` -->
 Not measured yet.
@@ -88,6 +100,18 @@ def test_a_peer_with_other_answers_ends_the_run(tmp_path: Path) -> None:
     assert "nobody0@example.org" in ended.stderr
     assert not ended.stdout
     assert not RESULTS.exists()
+
+
+def test_a_rival_that_breaks_down_is_left_out(tmp_path: Path) -> None:
+    """It is told, with what went wrong, and the others have their figures."""
+    (tmp_path / "breaking.py").write_text(BREAKING)
+    arguments = ("--only", "one", "--peers", "floor", "--peer", "weak=breaking:app")
+    ended = _bench(*arguments, path=tmp_path)
+    assert "Broke down: one of weak: " in ended.stderr
+    assert "by an error" in ended.stderr
+    results = json.loads(RESULTS.read_text())
+    assert [each["peer"] for each in results["results"]] == ["floor"]
+    assert results["absent"][0][:2] == ["one", "weak"]
 
 
 def test_a_peer_that_does_not_start_ends_the_run() -> None:
