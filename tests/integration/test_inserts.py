@@ -357,6 +357,24 @@ def test_a_plain_row_is_one_statement(world: World, body: Any, statements: int) 
     assert world.statements(lambda: post(world.client, "watched", text)) == MAPPED
 
 
+def test_an_isolation_of_ones_own_is_kept(world: World) -> None:
+    """It is asked for in a BEGIN, without which the row would be stored in another."""
+    world.empty()
+    engine = sa.create_engine(world.engine.url, isolation_level="SERIALIZABLE")
+    counter = StatementCounter(engine)
+    app = Flask("inserts")
+    Carboy(app, engine, policy=OPEN).resource(Plain)
+    client = app.test_client()
+    try:
+        client.get("/api/plain?limit=1")
+        before = counter.count()
+        assert post(client, "plain", '{"name": "a"}')[0] == 201
+        assert counter.count() - before == MANY
+    finally:
+        engine.dispose()
+        counter.close()
+
+
 AWARE = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 ANN = Actor(id="7", roles=frozenset({"writer"}))
 

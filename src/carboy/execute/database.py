@@ -235,7 +235,8 @@ class Database:
             alone = False
             try:
                 prepared = self.prepare(connection)
-                alone = accept is None and prepared is not None and not is_heard(self.engine)
+                if accept is None and prepared is not None and not is_heard(self.engine):
+                    alone = prepared.begins_plainly()
                 if alone:
                     return self._run(connection, statement, bound, None)
                 row = self._one_row(connection, statement.sql, statement.named(bound))

@@ -56,13 +56,18 @@ class Prepared:
     def is_alive(self) -> bool:
         """Whether the server hasn't ended the connection while nobody used it: it would say so."""
         waiting = select.poll()
-        waiting.register(self._pgconn.socket, select.POLLIN)
-        while waiting.poll(0):
-            try:
+        try:
+            waiting.register(self._pgconn.socket, select.POLLIN)
+            while waiting.poll(0):
                 self._pgconn.consume_input()
-            except self._errors.OperationalError:
-                return False
+        except self._errors.OperationalError:
+            return False
         return True
+
+    def begins_plainly(self) -> bool:
+        """Whether a BEGIN would ask for nothing: a statement alone is then a transaction alike."""
+        driver = self._driver
+        return driver.isolation_level is driver.read_only is driver.deferrable is None
 
     def fetch(self, statement: Statement, bound: Sequence[Any]) -> Sequence[Any] | None:
         """The one row of a statement, its first column as bytes; raises psycopg's errors."""
