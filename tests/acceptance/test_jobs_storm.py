@@ -203,6 +203,23 @@ def test_celerys_processes_may_take_their_time(
     world.engine.dispose()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_worker_that_cannot_acknowledge_connects_again(
+    database_url: str, tmp_path: Path, broker: Broker
+) -> None:
+    """Where the broker goes while all that the worker may hold is being done."""
+    world = World(database_url, tmp_path, CARBOY_JOBS_BROKER=broker.url)
+    world.queue(1, 3)
+    with world.started("worker", TARGET, "--threads", "1"):
+        until(lambda: world.states() == {"running": 1}, "a job that runs")
+        broker.kill()
+        until(lambda: done(world) == 1, "its end")
+        broker.start()
+        world.queue(1)
+        until(lambda: done(world) == 2, "a job after it")
+    world.engine.dispose()
+
+
 def group_lives(leader: int) -> bool:
     """Whether a process of the group is left."""
     try:

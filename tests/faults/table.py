@@ -84,7 +84,7 @@ FAULTS = (
         AWAY,
     ),
     Fault("SQLite's disk full", on_sqlite, other.file_limited, 4, AWAY, AWAY),
-    Fault("SQLite's file locked", on_sqlite, other.file_locked, 12, frozenset(), LATE),
+    Fault("SQLite's file locked", on_sqlite, other.file_locked, 12, LATE, LATE),
     Fault("Jobs: their process killed", with_jobs, jobs.runner_killed, 1, job_within=STARTED),
     Fault(
         "Jobs: the server killed",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
+from celery.worker import state
 from kombu.exceptions import OperationalError
 
 from ..settings import Settings
@@ -21,6 +22,7 @@ QUEUE = "carboy"
 _AFTER_TIMEOUT_SECONDS = 10
 _MARGIN_SECONDS = 60
 _START_SECONDS = 60.0
+_LOOK_SECONDS = 2.0
 
 BrokerError = OperationalError
 """The broker can't be reached."""
@@ -68,6 +70,37 @@ def add_task(celery: Celery, jobs: Jobs) -> None:
                 attempt(jobs, job)
 
     celery.task(name=TASK)(run)
+    celery.steps["consumer"].add(Unacknowledged)
+
+
+class Unacknowledged(bootsteps.StartStopStep):  # type: ignore[misc]  # untyped
+    """Connects a worker to its broker again where it holds messages that nobody works on.
+
+    Where the broker goes just as jobs end, Celery can't acknowledge them, says so, and goes on. But
+    they still count: once they are as many as the worker may hold, it asks for no more, and so
+    never sees that its connection is gone.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._entry: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Look again and again, between messages."""
+        self._entry = consumer.timer.call_repeatedly(_LOOK_SECONDS, self._look, (consumer,))
+
+    def stop(self, _: Any) -> None:
+        """Leave the connection that is over."""
+        if self._entry is not None:
+            self._entry.cancel()
+
+    def _look(self, consumer: Any) -> None:
+        held = consumer.task_consumer.channel.qos
+        if not held.can_consume() and not state.reserved_requests:
+            # As a lost connection, which it is: Celery makes a new one.
+            raise ConnectionError("messages couldn't be acknowledged")
 
 
 class Carrier:
