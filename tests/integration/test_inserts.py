@@ -188,7 +188,7 @@ def post(
 
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-OTHERS_ENDED = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+OTHERS_ENDED = """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 

@@ -108,7 +108,7 @@ def test_a_stale_connection_is_replaced(postgresql_url: str, market: Shop) -> No
             plain.render_as_string(hide_password=False), autocommit=True
         ) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
                 [url.database],
             )
     assert market.send("POST", "tags", {"name": "b"}).status_code == 201
