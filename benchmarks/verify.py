@@ -6,7 +6,8 @@ import csv
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from email.message import Message
 from http.client import HTTPException
 from typing import Any
 
@@ -39,10 +40,10 @@ class NotThere(Exception):
 
 
 class Answer(Struct, frozen=True):
-    """What came: the status, the headers, the body."""
+    """What came: the status, the headers, whose names may be in any case, and the body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
 
@@ -145,10 +146,10 @@ def ask(request: Request) -> Answer:
     )
     try:
         with urllib.request.urlopen(asked, timeout=300) as response:  # noqa: S310  the same
-            return Answer(response.status, dict(response.headers), response.read())
+            return Answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, dict(error.headers), error.read())
+            return Answer(error.code, error.headers, error.read())
     except (OSError, HTTPException, ValueError) as error:
         raise PeersDiffer(f"{url}: {error}") from error
 
