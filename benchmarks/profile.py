@@ -117,18 +117,18 @@ def profiles(requests: int) -> list[list[Profile]]:
 
 
 def _lines(columns: list[Profile]) -> list[tuple[str, ...]]:
-    """A stage a line: its time in each column, and its share of the column's total."""
+    """A stage a line: its time in each column, in times of all that the first one takes."""
 
     def cells(times: Iterable[float | None]) -> Iterator[str]:
-        for column, time in zip(columns, times, strict=True):
-            yield "" if time is None else f"{time:.0f} µs ({time / column.total:.0%})"
+        for time in times:
+            yield "" if time is None else f"{time / columns[0].total:.2f}"
 
     stages = dict.fromkeys(name for column in columns for name in column.stages)
     around = [c.total - sum(c.stages.values()) if c.stages else None for c in columns]
     return [
         *((stage, *cells(column.stages.get(stage) for column in columns)) for stage in stages),
         ("around them", *cells(around)),
-        ("in all", *(f"{column.total:.0f} µs" for column in columns)),
+        ("in all", *cells(column.total for column in columns)),
         ("of it, waiting for the database", *cells(column.waiting for column in columns)),
     ]
 
