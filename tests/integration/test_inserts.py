@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -417,30 +418,37 @@ def test_policies_hold(
         assert answers[1][2] is None, "the row may not be read"
 
 
-def test_triggers_are_seen_in_the_answer(world: World) -> None:
-    """What a trigger does after the INSERT is answered as it is stored, and then expected."""
-    world.empty()
+@contextmanager
+def trigger(world: World, when: str, does: str) -> Iterator[None]:
+    """A trigger on each row of the plain table."""
     with world.engine.begin() as connection:
         connection.execute(
             sa.text(
-                "CREATE FUNCTION renumber() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                " UPDATE plain SET count = 99 WHERE id = NEW.id; RETURN NULL; END $$"
+                "CREATE FUNCTION triggered() RETURNS trigger LANGUAGE plpgsql"
+                f" AS $$ BEGIN {does}; RETURN NULL; END $$"
             )
         )
         connection.execute(
             sa.text(
-                "CREATE TRIGGER renumber AFTER INSERT ON plain"
-                " FOR EACH ROW EXECUTE FUNCTION renumber()"
+                f"CREATE TRIGGER triggered {when} INSERT ON plain"
+                " FOR EACH ROW EXECUTE FUNCTION triggered()"
             )
         )
-    client = world.serve(OPEN)
     try:
+        yield
+    finally:
+        with world.engine.begin() as connection:
+            connection.execute(sa.text("DROP FUNCTION triggered CASCADE"))
+
+
+def test_triggers_are_seen_in_the_answer(world: World) -> None:
+    """What a trigger does after the INSERT is answered as it is stored, and then expected."""
+    world.empty()
+    client = world.serve(OPEN)
+    with trigger(world, "AFTER", "UPDATE plain SET count = 99 WHERE id = NEW.id"):
         answer = post(client, "plain", '{"name": "t"}')
         again = world.statements(lambda: post(client, "plain", '{"name": "v"}'))
         many = post(world.serve(OPEN), "plain", '[{"name": "u"}]')
-    finally:
-        with world.engine.begin() as connection:
-            connection.execute(sa.text("DROP FUNCTION renumber CASCADE"))
     assert answer[2]["count"] == many[2]["data"][0]["count"] == 99
     assert again == MAPPED
     assert [row.name for row in world.rows("plain")] == ["t", "v", "u"]
@@ -449,25 +457,9 @@ def test_triggers_are_seen_in_the_answer(world: World) -> None:
 def test_a_trigger_that_keeps_a_row_away_is_obeyed(world: World) -> None:
     """It runs for the way through mapped objects alone, and nothing of the first try stays."""
     world.empty()
-    with world.engine.begin() as connection:
-        connection.execute(
-            sa.text(
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                " INSERT INTO bare (name) VALUES (NEW.name || nextval('bare_id_seq'));"
-                " RETURN NULL; END $$"
-            )
-        )
-        connection.execute(
-            sa.text(
-                "CREATE TRIGGER refuse BEFORE INSERT ON plain"
-                " FOR EACH ROW EXECUTE FUNCTION refuse()"
-            )
-        )
-    try:
+    noted = "INSERT INTO bare (name) VALUES (NEW.name || nextval('bare_id_seq'))"
+    with trigger(world, "BEFORE", noted):
         answer = post(world.serve(OPEN), "plain", '{"name": "t"}')
-    finally:
-        with world.engine.begin() as connection:
-            connection.execute(sa.text("DROP FUNCTION refuse CASCADE"))
     assert world.rows("plain") == []
     assert (answer[0], len(world.rows("bare"))) == (409, 0)
 

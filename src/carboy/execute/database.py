@@ -235,8 +235,12 @@ class Database:
             alone = False
             try:
                 prepared = self.prepare(connection)
-                if accept is None and prepared is not None and not is_heard(self.engine):
-                    alone = prepared.begins_plainly()
+                alone = (
+                    accept is None
+                    and prepared is not None
+                    and prepared.begins_plainly()
+                    and not is_heard(self.engine)
+                )
                 if alone:
                     return self._run(connection, statement, bound, None)
                 row = self._one_row(connection, statement.sql, statement.named(bound))
@@ -261,7 +265,8 @@ class Database:
     def _living_connection(self) -> PoolProxiedConnection:
         """A connection that the server hasn't ended while it was in the pool, as far as is seen."""
         connection = self.engine.raw_connection()
-        prepared = self.prepare(connection)
+        # A new one is there, and not prepared yet.
+        prepared: Prepared | None = connection.info.get(_PREPARED)
         if prepared is None or prepared.is_alive():
             return connection
         self.renew_connections()

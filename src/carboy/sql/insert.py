@@ -72,9 +72,9 @@ def insert_rows(insert: RowInsert, dialect: Dialect) -> sa.Select[Any]:
         return sa.select(body, sa.func.count(), fulfilled, disturbed).select_from(new)
     body = body if insert.returning is None else dialect.body(body)
     key = [own_column(new, field.column) for field in insert.resource.key]
-    # Asked even where a trigger has left no row.
-    asked = sa.select(sa.literal_column("1").label("one")).subquery("asked")
     one: Expression = sa.literal_column("1")
+    # Asked even where a trigger has left no row.
+    asked = sa.select(one.label("one")).subquery("asked")
     stays = one // sa.case((sa.and_(fulfilled, sa.not_(disturbed)), one), else_=one - one)
     return sa.select(body, version, *key, stays).select_from(asked.outerjoin(new, sa.true()))
 

@@ -332,7 +332,7 @@ class ReadBuilder:
         node, relation = embed.node, embed.relation
         source, froms, condition = self.expressions.related(relation, node.resource, parent)
         condition = sa.and_(condition, *self._filter(node.where, source))
-        if joined is not None and leads_to_one_row(relation, node.resource):
+        if joined is not None and _leads_to_one_row(relation, node.resource):
             # A subquery is run for each row, before there are groups.
             joined.append((source, condition))
             yield from self._raw(node, source, joined)
@@ -422,7 +422,7 @@ def holds_documents(node: Node) -> bool:
     )
 
 
-def leads_to_one_row(relation: Relation, resource: Resource) -> bool:
+def _leads_to_one_row(relation: Relation, resource: Resource) -> bool:
     """Whether a relation's condition is about the whole key of its target, so that it finds one."""
     if relation.link is not None or resource.table is None:
         return False
